@@ -1,0 +1,3 @@
+//! Operator.
+pub mod provider;
+pub mod pairing;

@@ -1,0 +1,1 @@
+//! From a received code to pictures.
