@@ -1,3 +1,6 @@
 //! Operator.
-pub mod provider;
+pub mod account;
+pub mod api;
+pub mod decide;
 pub mod pairing;
+pub mod provider;

@@ -1,0 +1,483 @@
+//! One running account: token, budget, list sweep, event stream, all shared by its sessions. Knows no Kubernetes client.
+//!
+//! [`Account`] is the handle; [`Account::run`] is the one task behind it. `token` and `limiter` stand in front of every
+//! call, `sweep` reads the list, `observer` decides when, `listener` keeps the socket, and `board` is what they found.
+
+pub mod board;
+pub mod credentials;
+pub mod limiter;
+mod listener;
+mod observer;
+pub mod registry;
+mod sweep;
+pub mod token;
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use kube::runtime::reflector::ObjectRef;
+use tokio::{
+    sync::{Notify, mpsc},
+    time::Instant,
+};
+use tokio_util::sync::CancellationToken;
+
+use self::{
+    board::{Absence, Board, Interest, Offer, Seen},
+    credentials::Credentials,
+    limiter::{Limiter, Paused, Priority},
+    token::TokenKeeper,
+};
+use crate::{
+    api::{Reason, WhatsAppAccount, WhatsAppSession},
+    provider::{
+        Class, Error, EventsConfig, Liveness, Provider, RemoteSession, SessionId, Subscription, Token, Usage,
+    },
+};
+
+/// What of an account's spec a running account needs. All of it may change while it runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Between two sweeps while anything is in motion.
+    pub poll: Duration,
+    /// Between two sweeps while all is settled and the event stream is understood.
+    pub settled_poll: Duration,
+    /// Requests a second.
+    pub rate: u32,
+    /// Requests at once.
+    pub burst: u32,
+    /// How to listen; `None` is switched off.
+    pub events: Option<EventsConfig>,
+}
+
+/// How an account is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// Nothing was read yet and nothing failed yet.
+    Starting,
+    /// It works, as far as is known.
+    Ready,
+    /// It failed, waiting may help.
+    Retrying(String),
+    /// Waiting alone cannot help.
+    Stalled(Reason, String),
+}
+
+/// How the event stream is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    /// Switched off.
+    Disabled,
+    /// Down.
+    Offline,
+    /// Up, but changes happen that it does not announce.
+    NotUnderstood,
+    /// Up and understood.
+    Live,
+}
+
+/// What the account's status shows.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// How it is.
+    pub health: Health,
+    /// How the event stream is.
+    pub stream: Stream,
+    /// Tenant or user id.
+    pub identity: Option<String>,
+    /// What of the plan is used.
+    pub usage: Option<Usage>,
+    /// The subscription.
+    pub subscription: Option<Subscription>,
+    /// How long calls are paused.
+    pub paused: Option<Duration>,
+}
+
+/// What a session's reconcile sees of its account.
+#[derive(Clone, Debug)]
+pub struct Sight {
+    /// How the account is.
+    pub health: Health,
+    /// Calls are paused for this long.
+    pub paused: Option<Duration>,
+    /// The socket accepted us: a QR would arrive.
+    pub socket_up: bool,
+    /// The event stream is switched on.
+    pub events_enabled: bool,
+    /// When the last complete sweep began.
+    pub swept: Option<Instant>,
+    /// The session of the id asked for.
+    pub mine: Option<Seen>,
+    /// Sessions of the name asked for.
+    pub named: Vec<RemoteSession>,
+    /// 404s about the id asked for.
+    pub absence: Option<Absence>,
+    /// The QR on offer for the id asked for.
+    pub offer: Option<Offer>,
+}
+
+struct State {
+    settings: Settings,
+    health: Health,
+    stream: Stream,
+    identity: Option<String>,
+    usage: Option<Usage>,
+    subscription: Option<Subscription>,
+    billing_due: Option<Instant>,
+    socket_up: bool,
+    up_since: Option<Instant>,
+    understood: bool,
+}
+
+/// Where an account tells others that they should look.
+#[derive(Clone)]
+pub struct Bells {
+    /// Rings for sessions. Unbounded, because the receiving scheduler keeps at most one entry an object.
+    pub sessions: mpsc::UnboundedSender<ObjectRef<WhatsAppSession>>,
+    /// Rings for accounts.
+    pub accounts: mpsc::UnboundedSender<ObjectRef<WhatsAppAccount>>,
+}
+
+/// A running account.
+pub struct Account {
+    key: ObjectRef<WhatsAppAccount>,
+    provider: Arc<dyn Provider>,
+    tokens: TokenKeeper,
+    limiter: Limiter,
+    state: Mutex<State>,
+    board: Mutex<Board>,
+    /// The observer should look at its plans again.
+    nudge: Notify,
+    /// The listener should look at its settings again.
+    retune: Notify,
+    bells: Bells,
+    stop: CancellationToken,
+}
+
+impl Account {
+    /// Prepares an account; [`Account::run`] brings it to life.
+    #[must_use]
+    pub fn new(
+        key: ObjectRef<WhatsAppAccount>,
+        provider: Arc<dyn Provider>,
+        settings: Settings,
+        credentials: Credentials,
+        bells: Bells,
+    ) -> Arc<Self> {
+        let stream = if settings.events.is_some() { Stream::Offline } else { Stream::Disabled };
+        Arc::new(Self {
+            key,
+            provider,
+            tokens: TokenKeeper::new(credentials),
+            limiter: Limiter::new(settings.rate, settings.burst),
+            state: Mutex::new(State {
+                settings,
+                health: Health::Starting,
+                stream,
+                identity: None,
+                usage: None,
+                subscription: None,
+                billing_due: None,
+                socket_up: false,
+                up_since: None,
+                understood: true,
+            }),
+            board: Mutex::new(Board::default()),
+            nudge: Notify::new(),
+            retune: Notify::new(),
+            bells,
+            stop: CancellationToken::new(),
+        })
+    }
+
+    /// Serves the budget, observes and listens until [`Account::stop`].
+    pub async fn run(&self) {
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => {}
+            () = self.limiter.run() => {}
+            () = self.observe() => {}
+            () = self.listen() => {}
+        }
+    }
+
+    /// Ends the account's task. Calls in flight end with their callers.
+    pub fn stop(&self) {
+        self.stop.cancel();
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn board(&self) -> MutexGuard<'_, Board> {
+        self.board.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wake(&self, sessions: Vec<ObjectRef<WhatsAppSession>>) {
+        for session in sessions {
+            // A closed channel is a process on its way out.
+            let _ = self.bells.sessions.send(session);
+        }
+    }
+
+    fn changed(&self) {
+        let _ = self.bells.accounts.send(self.key.clone());
+    }
+
+    /// Takes new settings over.
+    pub fn configure(&self, settings: Settings) {
+        {
+            let mut state = self.state();
+            if state.settings == settings {
+                return;
+            }
+            state.settings = settings.clone();
+        }
+        self.limiter.configure(settings.rate, settings.burst);
+        self.nudge.notify_one();
+        self.retune.notify_one();
+    }
+
+    /// Takes new credentials over; the same version changes nothing.
+    pub async fn credentials(&self, credentials: Credentials) {
+        if self.tokens.replace(credentials).await {
+            let stalled = matches!(self.state().health, Health::Stalled(..));
+            if stalled {
+                self.set_health(Health::Starting);
+            }
+            self.nudge.notify_one();
+            self.retune.notify_one();
+        }
+    }
+
+    /// What the account's status shows.
+    pub fn view(&self) -> View {
+        let state = self.state();
+        View {
+            health: state.health.clone(),
+            stream: state.stream,
+            identity: state.identity.clone(),
+            usage: state.usage,
+            subscription: state.subscription.clone(),
+            paused: self.limiter.pause_left(),
+        }
+    }
+
+    /// What a session's reconcile sees: the account, the session `id`, and the sessions named `name`.
+    pub fn sight(&self, id: Option<&SessionId>, name: &str) -> Sight {
+        let (health, socket_up, events_enabled) = {
+            let state = self.state();
+            (state.health.clone(), state.socket_up, state.settings.events.is_some())
+        };
+        let board = self.board();
+        let snapshot = board.snapshot();
+        let named = snapshot
+            .iter()
+            .flat_map(|s| s.sessions.values())
+            .filter(|seen| seen.remote.name == name)
+            .map(|seen| seen.remote.clone())
+            .collect();
+        Sight {
+            health,
+            paused: self.limiter.pause_left(),
+            socket_up,
+            events_enabled,
+            swept: snapshot.map(|s| s.begun),
+            mine: id.and_then(|id| snapshot?.sessions.get(id).cloned()),
+            named,
+            absence: id.and_then(|id| board.absence(id)),
+            offer: id.and_then(|id| board.offer(id).cloned()),
+        }
+    }
+
+    /// All ids and names of the last complete sweep.
+    pub fn listed(&self) -> Vec<(SessionId, String)> {
+        let board = self.board();
+        let snapshot = board.snapshot();
+        snapshot
+            .iter()
+            .flat_map(|s| s.sessions.values())
+            .map(|seen| (seen.remote.id.clone(), seen.remote.name.clone()))
+            .collect()
+    }
+
+    /// Notes what a session object wants of this account.
+    pub fn want(&self, uid: &str, interest: Interest) {
+        if self.board().want(uid, interest) {
+            self.nudge.notify_one();
+        }
+    }
+
+    /// A session object is gone.
+    pub fn forget(&self, uid: &str) {
+        self.board().forget(uid);
+    }
+
+    fn set_health(&self, health: Health) {
+        {
+            let mut state = self.state();
+            if state.health == health {
+                return;
+            }
+            state.health = health;
+        }
+        let everybody = self.board().everybody();
+        self.wake(everybody);
+        self.changed();
+        // A listener that waited for usable credentials looks again.
+        self.retune.notify_one();
+    }
+
+    /// Creates a remote session.
+    ///
+    /// # Errors
+    /// The call's; [`Class::RateLimited`] without a call while paused.
+    pub async fn create(&self, name: &str) -> Result<RemoteSession, Error> {
+        let created = self.call(Priority::Create, async |p, t| p.create(t, name).await).await?;
+        self.board().created(created.clone());
+        Ok(created)
+    }
+
+    /// Starts pairing or reconnecting.
+    ///
+    /// # Errors
+    /// The call's; [`Class::RateLimited`] without a call while paused.
+    pub async fn connect(&self, id: &SessionId) -> Result<(), Error> {
+        self.call(Priority::Pair, async |p, t| {
+            // Noted before it is sent: a QR may come before the answer.
+            self.board().connecting(id);
+            p.connect(t, id).await
+        })
+        .await
+    }
+
+    /// Disconnects; `deleting` goes before everything else.
+    ///
+    /// # Errors
+    /// The call's; [`Class::RateLimited`] without a call while paused.
+    pub async fn disconnect(&self, id: &SessionId, deleting: bool) -> Result<(), Error> {
+        let priority = if deleting { Priority::Delete } else { Priority::Pair };
+        self.call(priority, async |p, t| p.disconnect(t, id).await).await?;
+        self.board().disconnected(id);
+        Ok(())
+    }
+
+    /// Reads one session's status onto the board; a 404 is an answer.
+    ///
+    /// # Errors
+    /// The call's other than 404; [`Class::RateLimited`] without a call while paused.
+    pub async fn status(&self, id: &SessionId) -> Result<(), Error> {
+        let at = Instant::now();
+        let answer = match self.call(Priority::Poll, async |p, t| p.status(t, id).await).await {
+            Ok(remote) => Some(remote),
+            Err(error) if error.class == Class::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        let wakes = self.board().read(id, answer, at);
+        self.wake(wakes);
+        Ok(())
+    }
+
+    /// One call within the budget, with a good token; a refused token is renewed once. What its outcome means for the
+    /// whole account is noted here, so that one object's failure protects the others.
+    async fn call<T>(
+        &self,
+        priority: Priority,
+        call: impl AsyncFn(&dyn Provider, &Token) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let outcome = self.authorised(priority, &call).await;
+        match &outcome {
+            Ok(_) => {
+                self.limiter.calm();
+            }
+            Err(error) => self.note(error).await,
+        }
+        outcome
+    }
+
+    async fn authorised<T>(
+        &self,
+        priority: Priority,
+        call: &impl AsyncFn(&dyn Provider, &Token) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let provider = &*self.provider;
+        let token = self.tokens.current(provider, &self.limiter).await?;
+        self.limiter.acquire(priority).await.map_err(paused)?;
+        match call(provider, &token).await {
+            Err(error) if error.class == Class::Unauthorized => {
+                let token = self.tokens.after(&token, provider, &self.limiter).await?;
+                self.limiter.acquire(priority).await.map_err(paused)?;
+                let again = call(provider, &token).await;
+                if matches!(&again, Err(error) if error.class == Class::Unauthorized) {
+                    self.tokens.refuse().await;
+                }
+                again
+            }
+            outcome => outcome,
+        }
+    }
+
+    async fn note(&self, error: &Error) {
+        match error.class {
+            Class::RateLimited if error.status.is_some() => {
+                self.limiter.pause(error.retry_after);
+                tracing::warn!(account = %self.key, pause = ?self.limiter.pause_left(), "the provider asked for a pause");
+                self.changed();
+            }
+            Class::Unauthorized => {
+                let who = if self.tokens.email().await.is_some() {
+                    "email and password"
+                } else {
+                    "access token"
+                };
+                self.set_health(Health::Stalled(
+                    Reason::CredentialsInvalid,
+                    format!("the provider refused the {who}; they are not sent again until the credentials Secret changes"),
+                ));
+            }
+            Class::SubscriptionInactive => {
+                self.state().billing_due = Some(Instant::now());
+                self.set_health(Health::Stalled(
+                    Reason::SubscriptionInactive,
+                    "the provider says the subscription is not active; renew it, calls go on by themselves then".to_owned(),
+                ));
+            }
+            Class::RequestLimit => {
+                self.state().billing_due = Some(Instant::now());
+                self.set_health(Health::Stalled(
+                    Reason::RequestQuotaExceeded,
+                    "the plan's API requests are used up; calls go on by themselves with the next period or plan".to_owned(),
+                ));
+            }
+            Class::SessionLimit => self.state().billing_due = Some(Instant::now()),
+            Class::Validation
+            | Class::Forbidden
+            | Class::NotFound
+            | Class::Conflict
+            | Class::RateLimited
+            | Class::Internal
+            | Class::Unavailable
+            | Class::Upstream
+            | Class::Lost
+            | Class::NotSent
+            | Class::Garbled
+            | Class::Unexpected => {}
+        }
+    }
+}
+
+/// What a caller gets instead of a call while the account is paused: an error without an HTTP status.
+fn paused(paused: Paused) -> Error {
+    Error { retry_after: Some(paused.0), ..Error::of(Class::RateLimited) }
+}
+
+impl Sight {
+    /// What the provider last said about the session asked for.
+    #[must_use]
+    pub fn liveness(&self) -> Option<&Liveness> {
+        self.mine.as_ref().map(|seen| &seen.remote.liveness)
+    }
+}

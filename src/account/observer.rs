@@ -1,0 +1,189 @@
+//! When to look at the provider: by interval, by hint, by wish; slower after failures.
+
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    time::Duration,
+};
+
+use tokio::time::{Instant, sleep_until};
+
+use super::{Account, Health, Stream, board::Read};
+use crate::{
+    api::{Reason, names},
+    provider::{Class, Error},
+};
+
+/// Reads that fail in a row before the account says so: one lost answer is not news.
+const QUIET_FAILURES: u32 = 3;
+/// Between two looks at an account that waiting alone cannot help.
+const SLOW_PROBE: Duration = Duration::from_mins(10);
+/// Between two looks at usage and subscription.
+const BILLING: Duration = Duration::from_hours(24);
+
+impl Account {
+    pub(super) async fn observe(&self) {
+        let mut failures: u32 = 0;
+        let mut not_before = Instant::now();
+        loop {
+            let health = self.state().health.clone();
+            if let Health::Stalled(reason, _) = &health {
+                let slow = (*reason != Reason::CredentialsInvalid).then(|| Instant::now() + SLOW_PROBE);
+                tokio::select! {
+                    biased;
+                    () = self.credentials_changed() => { failures = 0; not_before = Instant::now(); }
+                    () = at(slow) => { not_before = Instant::now(); self.read(Read::Sweep, &mut failures, &mut not_before).await; }
+                }
+                continue;
+            }
+            let now = Instant::now();
+            let next = self.board().next_read(now, self.interval());
+            let due = match &next {
+                Ok(_) => now,
+                Err(later) => *later,
+            }
+            .max(not_before);
+            if let (Ok(read), true) = (next, due <= now) {
+                self.read(read, &mut failures, &mut not_before).await;
+                continue;
+            }
+            tokio::select! {
+                biased;
+                () = self.nudge.notified() => {}
+                () = sleep_until(due) => {}
+            }
+        }
+    }
+
+    async fn credentials_changed(&self) {
+        while matches!(self.state().health, Health::Stalled(..)) {
+            self.nudge.notified().await;
+        }
+    }
+
+    fn interval(&self) -> Duration {
+        let calm = self.board().settled();
+        let state = self.state();
+        if calm && state.stream == Stream::Live { state.settings.settled_poll } else { state.settings.poll }
+    }
+
+    async fn read(&self, read: Read, failures: &mut u32, not_before: &mut Instant) {
+        let outcome = match read {
+            Read::Status(id) => self.status(&id).await,
+            Read::Sweep => self.read_list().await,
+        };
+        match outcome {
+            Ok(()) => {
+                *failures = 0;
+                self.works().await;
+            }
+            Err(error) => {
+                *failures += 1;
+                let poll = self.state().settings.poll;
+                let own = Duration::from_secs(5).saturating_mul(1 << (*failures - 1).min(7)).min(poll.max(SLOW_PROBE));
+                let jitter = rand::random_range(0.5..=1.0);
+                let wait = error.retry_after.unwrap_or_else(|| own.mul_f64(jitter));
+                *not_before = Instant::now() + wait.max(Duration::from_secs(1));
+                self.board().read_failed(Instant::now());
+                self.read_failed(&error, *failures);
+            }
+        }
+    }
+
+    async fn read_list(&self) -> Result<(), Error> {
+        let begun = Instant::now();
+        let Some(sessions) = self.sweep().await? else {
+            tracing::info!(account = %self.key, "the list changed while it was read; it proves nothing and is read again");
+            return Err(Error::of(Class::Garbled));
+        };
+        let live = self.state().socket_up;
+        let (wakes, understood) = self.board().swept(sessions, begun);
+        if live && !understood {
+            self.set_understood(false);
+        }
+        self.wake(wakes);
+        Ok(())
+    }
+
+    /// A call went through: the account is ready, and billing is looked at when it is time.
+    async fn works(&self) {
+        if self.state().identity.is_none() {
+            let identity = match self.tokens.identity().await {
+                Some(identity) => Some(names::printable(&identity, 64)),
+                None => self.tokens.email().await.map(|email| {
+                    let mut hasher = DefaultHasher::new();
+                    email.to_lowercase().hash(&mut hasher);
+                    format!("email-{:016x}", hasher.finish())
+                }),
+            };
+            self.state().identity = identity;
+        }
+        if !matches!(self.state().health, Health::Ready) {
+            self.set_health(Health::Ready);
+        }
+        let due = self.state().billing_due.is_none_or(|at| at <= Instant::now());
+        if due {
+            self.read_billing().await;
+        }
+    }
+
+    async fn read_billing(&self) {
+        self.state().billing_due = Some(Instant::now() + BILLING);
+        // Both are for people only; a provider without them is no worse an account.
+        let usage = self.call(super::Priority::Poll, async |p, t| p.usage(t).await).await;
+        let subscription = self.call(super::Priority::Poll, async |p, t| p.subscription(t).await).await;
+        {
+            let mut state = self.state();
+            if let Ok(usage) = usage {
+                state.usage = Some(usage);
+            }
+            if let Ok(subscription) = subscription {
+                state.subscription = Some(subscription);
+            }
+        }
+        self.changed();
+    }
+
+    fn read_failed(&self, error: &Error, failures: u32) {
+        let health = self.state().health.clone();
+        tracing::debug!(account = %self.key, class = ?error.class, status = error.status, failures, "reading failed");
+        let paused = error.class == Class::RateLimited;
+        match health {
+            // `note` has said what there is to say.
+            Health::Stalled(..) => {}
+            Health::Ready if failures < QUIET_FAILURES || paused => {}
+            Health::Starting | Health::Ready | Health::Retrying(_) => {
+                self.set_health(Health::Retrying(format!("{error}; it is tried again")));
+            }
+        }
+    }
+
+    pub(super) fn set_understood(&self, understood: bool) {
+        self.state().understood = understood;
+        self.show_stream();
+    }
+
+    /// Derives the stream's state and tells when it changed.
+    pub(super) fn show_stream(&self) {
+        let changed = {
+            let mut state = self.state();
+            let stream = match (&state.settings.events, state.socket_up, state.understood) {
+                (None, _, _) => Stream::Disabled,
+                (Some(_), false, _) => Stream::Offline,
+                (Some(_), true, false) => Stream::NotUnderstood,
+                (Some(_), true, true) => Stream::Live,
+            };
+            std::mem::replace(&mut state.stream, stream) != stream
+        };
+        if changed {
+            self.changed();
+            self.nudge.notify_one();
+        }
+    }
+}
+
+async fn at(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => sleep_until(instant).await,
+        None => std::future::pending().await,
+    }
+}

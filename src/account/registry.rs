@@ -1,0 +1,114 @@
+//! The running accounts, by the object that declares them, and the names being created in each tenant.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use kube::runtime::reflector::ObjectRef;
+use tokio::time::Instant;
+
+use super::Account;
+use crate::api::WhatsAppAccount;
+
+/// All running accounts of this process.
+#[derive(Default)]
+pub struct Registry {
+    accounts: Mutex<HashMap<ObjectRef<WhatsAppAccount>, Arc<Account>>>,
+    names: Mutex<HashMap<(String, String), NameLock>>,
+}
+
+#[derive(Clone, Debug)]
+struct NameLock {
+    holder: Option<String>,
+    last_attempt_end: Option<Instant>,
+}
+
+/// What stands in the way of creating a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NameState {
+    /// Nobody creates it; the last attempt of this process ended then.
+    Free(Option<Instant>),
+    /// Another object is creating it.
+    Busy,
+}
+
+impl Registry {
+    fn accounts(&self) -> MutexGuard<'_, HashMap<ObjectRef<WhatsAppAccount>, Arc<Account>>> {
+        self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn names(&self) -> MutexGuard<'_, HashMap<(String, String), NameLock>> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The running account of this object.
+    pub fn get(&self, key: &ObjectRef<WhatsAppAccount>) -> Option<Arc<Account>> {
+        self.accounts().get(key).cloned()
+    }
+
+    /// Puts a running account in its place; who waited for it is woken by the account itself.
+    pub fn put(&self, key: ObjectRef<WhatsAppAccount>, account: Arc<Account>) {
+        if let Some(before) = self.accounts().insert(key, account) {
+            before.stop();
+        }
+    }
+
+    /// Stops the account of this object.
+    pub fn remove(&self, key: &ObjectRef<WhatsAppAccount>) {
+        if let Some(account) = self.accounts().remove(key) {
+            account.stop();
+        }
+    }
+
+    /// Stops all.
+    pub fn clear(&self) {
+        for (_, account) in self.accounts().drain() {
+            account.stop();
+        }
+    }
+
+    /// Whether object `uid` could create `name` at the tenant behind `base_url`.
+    pub fn name(&self, base_url: &str, name: &str, uid: &str) -> NameState {
+        match self.names().get(&(base_url.to_owned(), name.to_owned())) {
+            Some(NameLock { holder: Some(holder), .. }) if holder != uid => NameState::Busy,
+            Some(lock) => NameState::Free(lock.last_attempt_end),
+            None => NameState::Free(None),
+        }
+    }
+
+    /// Reserves a name for object `uid`, from before its intent until its outcome is known. False when another has it.
+    pub fn reserve(&self, base_url: &str, name: &str, uid: &str) -> bool {
+        let mut names = self.names();
+        let lock = names
+            .entry((base_url.to_owned(), name.to_owned()))
+            .or_insert(NameLock { holder: None, last_attempt_end: None });
+        match &lock.holder {
+            Some(holder) if holder != uid => false,
+            _ => {
+                lock.holder = Some(uid.to_owned());
+                true
+            }
+        }
+    }
+
+    /// An attempt of object `uid` was answered, or not.
+    pub fn attempted(&self, base_url: &str, name: &str, uid: &str) {
+        if let Some(lock) = self.names().get_mut(&(base_url.to_owned(), name.to_owned()))
+            && lock.holder.as_deref() == Some(uid)
+        {
+            lock.last_attempt_end = Some(Instant::now());
+        }
+    }
+
+    /// Gives all names of object `uid` back.
+    pub fn release(&self, uid: &str) {
+        self.names().retain(|_, lock| {
+            if lock.holder.as_deref() == Some(uid) {
+                lock.holder = None;
+            }
+            // An hour is far more than any settle time.
+            lock.holder.is_some() || lock.last_attempt_end.is_some_and(|end| end.elapsed().as_secs() < 3600)
+        });
+    }
+}

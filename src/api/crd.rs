@@ -1,0 +1,47 @@
+//! The generated CRDs, with what the derive cannot say.
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::CustomResourceExt;
+use serde_json::{Value, json};
+
+use super::{WhatsAppAccount, WhatsAppSession};
+
+/// Both CRDs with their file names under `crds/`, as JSON values ready to be printed as YAML.
+#[must_use]
+pub fn all() -> Vec<(&'static str, Value)> {
+    vec![
+        ("actiwapi.com_whatsappaccounts.yaml", finished(&WhatsAppAccount::crd())),
+        ("actiwapi.com_whatsappsessions.yaml", finished(&WhatsAppSession::crd())),
+    ]
+}
+
+fn finished(crd: &CustomResourceDefinition) -> Value {
+    let mut crd = serde_json::to_value(crd).unwrap_or_default();
+    // A null for an optional field is then dropped at admission instead of being stored.
+    strip_nullable(&mut crd);
+    // Without this a fresh object counts as Current for kstatus, Helm --wait and Flux.
+    if let Some(status) =
+        crd.pointer_mut("/spec/versions/0/schema/openAPIV3Schema/properties/status").and_then(Value::as_object_mut)
+    {
+        status.insert("default".to_owned(), json!({"observedGeneration": -1}));
+        if let Some(observed) = status
+            .get_mut("properties")
+            .and_then(|p| p.get_mut("observedGeneration"))
+            .and_then(Value::as_object_mut)
+        {
+            observed.insert("default".to_owned(), json!(-1));
+        }
+    }
+    crd
+}
+
+fn strip_nullable(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            map.remove("nullable");
+            map.values_mut().for_each(strip_nullable);
+        }
+        Value::Array(items) => items.iter_mut().for_each(strip_nullable),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}

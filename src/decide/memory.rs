@@ -1,0 +1,216 @@
+//! What this process remembers of one object between two reconciles. Losing it costs a call, never a session.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::input::{Desired, Now};
+use crate::{
+    api::WhatsAppSessionStatus,
+    provider::{Class, Error},
+};
+
+const BACKOFF_BASE: Duration = Duration::from_secs(5);
+const BACKOFF_CAP: Duration = Duration::from_mins(10);
+
+/// The backoff of one object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retry {
+    /// Failures in a row.
+    pub failures: u32,
+    /// No call before; `None` until the spec changes.
+    pub not_before: Option<Instant>,
+    /// What the last one failed with.
+    pub class: Class,
+    /// What the provider said about a request it called invalid.
+    pub detail: String,
+}
+
+/// The memory of one object.
+#[derive(Clone, Debug)]
+pub struct Memory {
+    /// When this process first saw the object.
+    pub first_seen: Instant,
+    /// The generation that `retry` is about.
+    pub generation: i64,
+    /// The backoff.
+    pub retry: Option<Retry>,
+    /// The list is wanted afresh, begun after this instant.
+    pub fresh_after: Option<Instant>,
+    /// The attempt whose POST this process sent without a definite answer, or is sending.
+    pub sent_attempt: Option<i32>,
+    /// When that became unknown.
+    pub unknown_since: Option<Instant>,
+    /// When the first sweep began that shows nothing of that name.
+    pub clear_since: Option<Instant>,
+    /// When a definite failure of a create was told.
+    pub refused_at: Option<Instant>,
+    /// When our last successful connect was answered.
+    pub connect_at: Option<Instant>,
+    /// Connects since the session was last connected or showed a code.
+    pub connects: u32,
+    /// When this process first saw the recorded id.
+    pub id_since: Option<Instant>,
+    /// When the QR now in the Secret came.
+    pub published: Option<Instant>,
+    /// When the Secret was last written.
+    pub secret_written: Option<Instant>,
+    /// What is known about the Secret.
+    pub secret: SecretSight,
+    /// The status must be read before anything else: an action met a conflict.
+    pub doubt: bool,
+    /// The remote side of a deletion is done.
+    pub let_go: bool,
+    /// A deletion has tried its call once in this process.
+    pub tried: bool,
+}
+
+/// What is known about the QR Secret; it is never listed or watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SecretSight {
+    /// Not looked yet in this process.
+    Unknown,
+    /// Not there.
+    Absent,
+    /// There, and ours.
+    Ours,
+    /// There, and somebody else's.
+    Foreign,
+}
+
+impl Memory {
+    /// An object seen for the first time.
+    #[must_use]
+    pub fn new(now: Now) -> Self {
+        Self {
+            first_seen: now.mono,
+            generation: i64::MIN,
+            retry: None,
+            fresh_after: None,
+            sent_attempt: None,
+            unknown_since: None,
+            clear_since: None,
+            refused_at: None,
+            connect_at: None,
+            connects: 0,
+            id_since: None,
+            published: None,
+            secret_written: None,
+            secret: SecretSight::Unknown,
+            doubt: false,
+            let_go: false,
+            tried: false,
+        }
+    }
+
+    /// Looks at the object: a new generation, or a person's request, forgets the backoff.
+    pub fn meet(&mut self, desired: &Desired, recorded: &WhatsAppSessionStatus, now: Now) {
+        if self.generation != desired.generation {
+            self.generation = desired.generation;
+            self.retry = None;
+        }
+        if asked(desired, recorded) {
+            self.retry = None;
+            self.fresh_after = Some(now.mono);
+        }
+        if recorded.session_id.is_some() && self.id_since.is_none() {
+            self.id_since = Some(now.mono);
+        }
+        if recorded.create.is_none() {
+            self.sent_attempt = None;
+            self.unknown_since = None;
+            self.clear_since = None;
+            self.refused_at = None;
+        }
+    }
+
+    /// A remote action went through.
+    pub fn succeeded(&mut self) {
+        self.retry = None;
+    }
+
+    /// A remote action failed. `random` is in `[0, 1)`.
+    pub fn failed(&mut self, error: &Error, now: Now, random: f64) {
+        let failures = self.retry.as_ref().map_or(0, |retry| retry.failures);
+        let not_before = match error.class {
+            // The account speaks for these, and holds everybody back.
+            Class::RateLimited | Class::Unauthorized | Class::SubscriptionInactive | Class::RequestLimit => return,
+            Class::Validation => None,
+            Class::Forbidden | Class::SessionLimit | Class::NotFound => Some(super::SLOW),
+            Class::Conflict
+            | Class::Internal
+            | Class::Unavailable
+            | Class::Upstream
+            | Class::Lost
+            | Class::NotSent
+            | Class::Garbled
+            | Class::Unexpected => Some(backoff(failures, random)),
+        };
+        let mut detail = error.message.clone();
+        for (field, text) in &error.fields {
+            detail = format!("{detail}; {field}: {text}");
+        }
+        self.retry = Some(Retry {
+            failures: failures.saturating_add(1),
+            not_before: not_before.map(|wait| now.mono + wait),
+            class: error.class,
+            detail,
+        });
+    }
+
+    /// A create was answered with an error: definite, or unknown.
+    pub fn create_failed(&mut self, attempt: i32, class: Class, now: Now) {
+        if class.definite() {
+            self.sent_attempt = None;
+            self.refused_at = Some(now.mono);
+        } else {
+            self.sent_attempt = Some(attempt);
+            self.unknown_since = Some(now.mono);
+            self.clear_since = None;
+        }
+    }
+
+    /// Our connect was answered.
+    pub fn connected(&mut self, now: Now) {
+        self.connect_at = Some(now.mono);
+        self.connects = self.connects.saturating_add(1);
+        self.published = None;
+    }
+
+    /// A code or a connection came of it.
+    pub fn rewarded(&mut self) {
+        self.connects = 0;
+    }
+
+    /// The id a create gave is recorded.
+    pub fn provisioned(&mut self, now: Now) {
+        self.id_since = Some(now.mono);
+        self.sent_attempt = None;
+    }
+}
+
+/// Full jitter with a floor: `max(1 s, uniform(0, min(10 min, 5 s · 2ⁿ)))`.
+/// Source: "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
+fn backoff(failures: u32, random: f64) -> Duration {
+    let ceiling = BACKOFF_BASE.saturating_mul(1 << failures.min(10)).min(BACKOFF_CAP);
+    ceiling.mul_f64(random.clamp(0.0, 1.0)).max(Duration::from_secs(1))
+}
+
+/// A person asked for a fresh look, and was not answered yet.
+#[must_use]
+pub fn asked(desired: &Desired, recorded: &WhatsAppSessionStatus) -> bool {
+    desired.reconcile_request.is_some() && desired.reconcile_request != recorded.last_handled_reconcile_at
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn backoff_grows_to_its_cap_and_never_below_a_second() {
+        for (failures, most) in [(0, 5), (1, 10), (2, 20), (3, 40), (7, 600), (60, 600)] {
+            assert_eq!(backoff(failures, 1.0), Duration::from_secs(most), "{failures}");
+            assert_eq!(backoff(failures, 0.0), Duration::from_secs(1), "{failures}");
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! Every sentence that a person reads in a condition or an Event. Change the wording here and nowhere else.
+//!
+//! A message names no token, code or request id, does not change while nothing changes, and ends with the next command
+//! where a person must act.
+
+use crate::{
+    api::{names, reason::Reason},
+    provider::{Class, RemoteSession, SessionId},
+};
+
+use super::input::Desired;
+
+const REQUEST: &str = "kubectl annotate --overwrite was";
+
+/// How to ask for a pairing.
+#[must_use]
+pub fn pair_command(desired: &Desired) -> String {
+    format!(
+        "{REQUEST} {} -n {} {}=\"$(date -u +%FT%TZ)\"",
+        desired.name,
+        desired.namespace,
+        names::PAIR_REQUESTED_AT
+    )
+}
+
+/// `AwaitingScan`.
+#[must_use]
+pub fn awaiting_scan(desired: &Desired) -> String {
+    format!(
+        "scan the QR code with the phone (WhatsApp, Linked devices): kubectl get secret {} -n {} -o go-template='{{{{index .data \"qr.txt\" | base64decode}}}}'",
+        desired.secret_name, desired.namespace
+    )
+}
+
+/// `AwaitingDashboardScan`.
+#[must_use]
+pub fn awaiting_dashboard() -> String {
+    "the account's event stream is switched off (spec.events.enabled), so the QR code is shown in the provider's dashboard only".to_owned()
+}
+
+/// `PairingRequired`.
+#[must_use]
+pub fn pairing_required(desired: &Desired, expired: bool) -> String {
+    let why = if expired { "nobody scanned the QR code in time" } else { "pairing waits for a request" };
+    format!("{why}; to show a QR code: {}", pair_command(desired))
+}
+
+/// `LoggedOut`, `Banned`, `Replaced`.
+#[must_use]
+pub fn unlinked(reason: Reason, desired: &Desired) -> String {
+    let why = match reason {
+        Reason::Banned => "WhatsApp banned this number",
+        Reason::Replaced => "another client took this session over",
+        _ => "the phone's owner removed this linked device",
+    };
+    format!("{why}; to pair again: {}", pair_command(desired))
+}
+
+/// `Creating`.
+#[must_use]
+pub fn creating() -> String {
+    "the remote session is being created".to_owned()
+}
+
+/// `Creating` that waits for another object.
+#[must_use]
+pub fn waiting_for_name() -> String {
+    "another session of this name is being created; its outcome decides".to_owned()
+}
+
+/// `Retrying` after an answer to a create was lost.
+#[must_use]
+pub fn resolving() -> String {
+    "the answer to the create was lost; the provider's list decides whether it was made, before it is tried again".to_owned()
+}
+
+/// `Connecting`.
+#[must_use]
+pub fn connecting() -> String {
+    "the remote session is being connected".to_owned()
+}
+
+/// `Connecting` before the socket is up.
+#[must_use]
+pub fn waiting_for_stream() -> String {
+    "waiting for the account's event stream, over which the QR code comes".to_owned()
+}
+
+/// `Connecting` before the first QR.
+#[must_use]
+pub fn waiting_for_code() -> String {
+    "waiting for the provider's QR code".to_owned()
+}
+
+/// `Connected`.
+#[must_use]
+pub fn connected() -> String {
+    "the session is connected".to_owned()
+}
+
+/// `Disconnecting`.
+#[must_use]
+pub fn disconnecting() -> String {
+    "the remote session is being disconnected".to_owned()
+}
+
+/// `Disconnected`.
+#[must_use]
+pub fn disconnected() -> String {
+    "the session is disconnected, as declared".to_owned()
+}
+
+/// `Retrying`.
+#[must_use]
+pub fn retrying(class: Class) -> String {
+    format!("{class}; it is tried again with growing pauses")
+}
+
+/// `Throttled`.
+#[must_use]
+pub fn throttled() -> String {
+    "the provider asked for a pause; all calls of the account wait".to_owned()
+}
+
+/// `InvalidRequest` by the provider.
+#[must_use]
+pub fn invalid_request(detail: &str) -> String {
+    let detail = names::printable(detail, 200);
+    format!("the provider refused the request as invalid ({detail}); it is not sent again until the spec changes")
+}
+
+/// `PermissionDenied`.
+#[must_use]
+pub fn permission_denied() -> String {
+    "the provider denied permission; give the account's user the right to manage sessions, or use other credentials".to_owned()
+}
+
+/// `QuotaExceeded`.
+#[must_use]
+pub fn quota_exceeded() -> String {
+    "the plan has no free session slot; free one or enlarge the plan, creation goes on by itself then".to_owned()
+}
+
+/// `NotAllowed`.
+#[must_use]
+pub fn not_allowed() -> String {
+    "spec.pairing.publishInStatus needs the operator's flag --allow-qr-in-status; set it, or remove the field".to_owned()
+}
+
+/// `AccountNotReady`, no such object.
+#[must_use]
+pub fn account_not_found(account: &str) -> String {
+    format!("there is no WhatsAppAccount {account} in this namespace")
+}
+
+/// `AccountNotReady`, it may become so.
+#[must_use]
+pub fn account_not_ready(account: &str, why: &str) -> String {
+    format!("WhatsAppAccount {account} is not ready: {why}")
+}
+
+/// `AccountNotReady`, and somebody must act there.
+#[must_use]
+pub fn account_stalled(account: &str, why: &str) -> String {
+    format!("WhatsAppAccount {account} is stalled: {why}")
+}
+
+/// `AccountNotReady`, it is going.
+#[must_use]
+pub fn account_deleting(account: &str) -> String {
+    format!("WhatsAppAccount {account} is being deleted and starts no new session")
+}
+
+/// `NameConflict` with a remote session.
+#[must_use]
+pub fn name_claimed(name: &str) -> String {
+    format!("a remote session named {name:?} exists and another object manages it; choose another spec.displayName")
+}
+
+/// `NameConflict` with another object.
+#[must_use]
+pub fn name_wanted(name: &str, rival: &str) -> String {
+    let who = if rival.is_empty() { "another object".to_owned() } else { format!("WhatsAppSession {rival}") };
+    format!("{who} declares the remote name {name:?} already; choose another spec.displayName")
+}
+
+/// `NameConflict` that the provider reported.
+#[must_use]
+pub fn name_too_long(name: &str) -> String {
+    format!(
+        "the remote name {name:?}, prefix included, has more than {} characters; choose a shorter spec.displayName",
+        names::REMOTE_NAME_MAX
+    )
+}
+
+/// `AmbiguousCreate`.
+#[must_use]
+pub fn ambiguous(name: &str, candidates: &[SessionId]) -> String {
+    let ids = candidates.iter().take(10).map(SessionId::as_str).collect::<Vec<_>>().join(", ");
+    format!("several remote sessions are named {name:?}: {ids}; set spec.sessionId to the one that is meant")
+}
+
+/// `SessionClaimed`.
+#[must_use]
+pub fn claimed(id: &SessionId) -> String {
+    format!("another object manages the remote session {id}")
+}
+
+/// `NotAllowed` to adopt.
+#[must_use]
+pub fn outside_prefix(remote: &RemoteSession, prefix: &str) -> String {
+    format!(
+        "the remote session {} is named {:?}, without the account's prefix {prefix:?}, so it is somebody else's",
+        remote.id,
+        names::printable(&remote.name, 100)
+    )
+}
+
+/// `Missing`.
+#[must_use]
+pub fn missing(id: &SessionId) -> String {
+    format!(
+        "the provider knows no session {id} any more; nothing is paired again by itself. Restore it there, or delete this object and apply it again"
+    )
+}
+
+/// `Missing`, an id that was asked for.
+#[must_use]
+pub fn wanted_missing(id: &SessionId) -> String {
+    format!("spec.sessionId {id} is not among the account's remote sessions")
+}
+
+/// `SecretConflict`.
+#[must_use]
+pub fn secret_conflict(desired: &Desired) -> String {
+    format!(
+        "Secret {} exists and is not this session's; it is not touched. Delete or rename it, or choose another spec.pairing.secretName",
+        desired.secret_name
+    )
+}
+
+/// `Suspended`.
+#[must_use]
+pub fn suspended() -> String {
+    "spec.suspend is true: nothing is changed until it is false".to_owned()
+}
+
+/// `Deleting`.
+#[must_use]
+pub fn deleting() -> String {
+    "the remote session is being disconnected before the object goes".to_owned()
+}
+
+/// `Deleting` that cannot go on.
+#[must_use]
+pub fn deleting_waits(why: &str) -> String {
+    format!("the remote session cannot be disconnected yet: {why}")
+}
+
+/// `DeletionGaveUp`.
+#[must_use]
+pub fn gave_up(desired: &Desired, id: Option<&str>) -> String {
+    let what = id.map_or_else(|| "a create whose outcome is not known".to_owned(), |id| format!("the remote session {id}"));
+    format!("WhatsAppSession {} is let go past its deletion deadline; {what} was left as it was at the provider", desired.name)
+}
+
+/// `Created`.
+#[must_use]
+pub fn created(id: &str) -> String {
+    format!("created the remote session {id}")
+}
+
+/// `Adopted`.
+#[must_use]
+pub fn adopted(id: &str) -> String {
+    format!("adopted the existing remote session {id}")
+}
+
+/// Not yet provisioned.
+#[must_use]
+pub fn not_provisioned() -> String {
+    "no remote session is recorded yet".to_owned()
+}
