@@ -195,7 +195,7 @@ impl State {
             },
         };
         let page = number("page", 1)?;
-        let max = self.api.max_page_limit;
+        let max = self.api.max_page_limit.max(1);
         let mut limit = number("limit", DEFAULT_PAGE_LIMIT.min(max))?;
         if limit > max {
             match self.api.oversized_page {
