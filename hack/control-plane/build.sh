@@ -1,0 +1,215 @@
+#!/usr/bin/env bash
+# Makes sure that the programs of a Kubernetes control plane are on this machine
+# and prints the directory that holds them as the last line of stdout.
+# Everything else goes to stderr.
+#
+#   build.sh demo          etcd, kube-apiserver, kubectl
+#   build.sh all           the same and kube-controller-manager
+#   build.sh demo --find   only look, never build (exit 1 when something is missing)
+#
+# A directory named by KUBEBUILDER_ASSETS is taken when it is complete. Otherwise
+# the programs are compiled once from the versions in go.mod into the user's cache.
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+started=$SECONDS
+
+say() { printf '%s\n' "$*" >&2; }
+die() {
+  say "control plane: $*"
+  exit 1
+}
+
+usage() {
+  say "usage: build.sh demo|all [--find]"
+  exit 2
+}
+
+set_name=""
+find_only=""
+for argument in "$@"; do
+  case $argument in
+    demo | all) set_name=$argument ;;
+    --all) set_name=all ;;
+    --find) find_only=yes ;;
+    *) usage ;;
+  esac
+done
+case $set_name in
+  # The smallest come first, so that a failing build fails early.
+  demo) tools=(etcd kubectl kube-apiserver) ;;
+  all) tools=(etcd kubectl kube-apiserver kube-controller-manager) ;;
+  *) usage ;;
+esac
+
+package_of() {
+  case $1 in
+    etcd) echo go.etcd.io/etcd/server/v3 ;;
+    *) echo "k8s.io/kubernetes/cmd/$1" ;;
+  esac
+}
+
+missing_in() {
+  local tool
+  for tool in "${tools[@]}"; do
+    [[ -f $1/$tool && -x $1/$tool ]] || printf '%s\n' "$tool"
+  done
+}
+
+sha256() {
+  if command -v sha256sum >/dev/null; then sha256sum; else shasum -a 256; fi
+}
+
+if [[ -n ${KUBEBUILDER_ASSETS:-} ]]; then
+  missing=$(missing_in "$KUBEBUILDER_ASSETS")
+  if [[ -z $missing ]]; then
+    printf '%s\n' "$KUBEBUILDER_ASSETS"
+    exit 0
+  fi
+  say "control plane: KUBEBUILDER_ASSETS ($KUBEBUILDER_ASSETS) lacks ${missing//$'\n'/, }, so it is not used"
+fi
+
+# Another version means another directory, so that checkouts of different ages
+# can share the cache.
+hash=$(cat "$here/go.mod" "$here/go.sum" | sha256 | cut -c1-12)
+cache=${XDG_CACHE_HOME:-${HOME:?HOME is not set}/.cache}/whatsapp-operator/control-plane-$hash
+
+finish_if_complete() {
+  if [[ -z $(missing_in "$cache") ]]; then
+    printf '%s\n' "$cache"
+    exit 0
+  fi
+}
+
+finish_if_complete
+if [[ -n $find_only ]]; then
+  missing=$(missing_in "$cache")
+  die "${missing//$'\n'/, } not found in $cache: run \`make control-plane\` (the first build takes about 7 minutes on 2 cores)"
+fi
+
+wanted_go=$(sed -n 's/^go //p' "$here/go.mod")
+command -v go >/dev/null ||
+  die "Go is not installed: install Go $wanted_go or newer (https://go.dev/dl/), or point KUBEBUILDER_ASSETS at a directory with ${tools[*]}"
+
+cd "$here"
+export GOWORK=off CGO_ENABLED=0
+# A Go that may fetch newer toolchains does so here; any other refuses go.mod.
+if ! problem=$(go list -m 2>&1 >/dev/null); then
+  case $problem in
+    *"go.mod requires go"* | *toolchain* | *"invalid go version"* | *"unknown block type"*)
+      die "$(go version | cut -d' ' -f3) is too old: install Go $wanted_go or newer (https://go.dev/dl/)"
+      ;;
+    *) die "Go cannot read $here/go.mod: $problem" ;;
+  esac
+fi
+
+mkdir -p "$cache" || die "cannot create the cache directory $cache"
+
+child=""
+work=""
+lock_dir=""
+clean_up() {
+  if [[ -n $child ]]; then
+    kill "$child" 2>/dev/null || true
+    wait "$child" 2>/dev/null || true
+  fi
+  if [[ -n $work ]]; then rm -rf "$work"; fi
+  if [[ -n $lock_dir ]]; then rm -rf "$lock_dir"; fi
+}
+trap clean_up EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+
+try_lock() {
+  if command -v flock >/dev/null; then
+    flock -w "$1" 9
+  elif mkdir "$cache/.lock.d" 2>/dev/null; then
+    lock_dir=$cache/.lock.d
+    echo $$ >"$lock_dir/pid"
+  else
+    # A build that was killed cannot remove its lock.
+    local owner
+    owner=$(cat "$cache/.lock.d/pid" 2>/dev/null || true)
+    if [[ -n $owner ]] && ! kill -0 "$owner" 2>/dev/null; then
+      rm -rf "$cache/.lock.d"
+    fi
+    sleep "$1"
+    return 1
+  fi
+}
+
+exec 9>"$cache/.lock"
+if ! try_lock 1; then
+  say "control plane: another build is under way, waiting for it"
+  until try_lock 15; do
+    # The other build may still be busy with a program that is not needed here.
+    finish_if_complete
+    say "control plane: still waiting for the other build ($((SECONDS - started)) s)"
+  done
+fi
+finish_if_complete
+
+work=$(mktemp -d "$cache/.work.XXXXXX")
+# Inside the cache, so that an interrupted build leaves nothing in /tmp.
+export GOTMPDIR=$work
+
+run_with_ticks() {
+  local label=$1 begun=$SECONDS next=15
+  shift
+  "$@" >"$work/log" 2>&1 &
+  child=$!
+  while kill -0 "$child" 2>/dev/null; do
+    sleep 1
+    if ((SECONDS - begun >= next)); then
+      say "      $label: $((SECONDS - begun)) s"
+      next=$((next + 15))
+    fi
+  done
+  local status=0
+  wait "$child" || status=$?
+  child=""
+  return "$status"
+}
+
+fail_with_log() {
+  if grep -qE 'dial tcp|no such host|i/o timeout|connection refused|TLS handshake|network is unreachable|proxyconnect|module lookup disabled' "$work/log"; then
+    tail -n 3 "$work/log" >&2
+    die "the Go modules cannot be downloaded: check the network and GOPROXY ($(go env GOPROXY)), then run this again"
+  fi
+  tail -n 30 "$work/log" >&2
+  die "$1"
+}
+
+version=$(sed -n 's|^[[:space:]]*k8s.io/kubernetes \(v[0-9.]*\).*|\1|p' go.mod)
+major=${version#v}
+minor=${major#*.}
+major=${major%%.*}
+minor=${minor%%.*}
+stamp=k8s.io/component-base/version
+flags="-s -w -X $stamp.gitVersion=$version -X $stamp.gitMajor=$major -X $stamp.gitMinor=$minor"
+
+todo=()
+while IFS= read -r tool; do todo+=("$tool"); done < <(missing_in "$cache")
+
+say "control plane: building ${todo[*]} ($version) into $cache"
+say "      once per machine: about 7 minutes on 2 cores for all of it; an interrupted build continues where it was"
+
+packages=()
+for tool in "${todo[@]}"; do packages+=("$(package_of "$tool")"); done
+run_with_ticks "downloading modules" go list -mod=readonly -deps -f '{{.ImportPath}}' "${packages[@]}" ||
+  fail_with_log "the modules of ${todo[*]} cannot be loaded"
+
+number=0
+for tool in "${todo[@]}"; do
+  number=$((number + 1))
+  say "[$number/${#todo[@]}] building $tool"
+  begun=$SECONDS
+  run_with_ticks "$tool" go build -mod=readonly -buildvcs=false -trimpath -ldflags "$flags" \
+    -o "$work/$tool" "$(package_of "$tool")" || fail_with_log "building $tool failed"
+  # The rename is what makes it visible, so nobody ever finds half a program.
+  mv -f "$work/$tool" "$cache/$tool"
+  say "[$number/${#todo[@]}] $tool is ready ($((SECONDS - begun)) s)"
+done
+
+say "control plane: ready in $((SECONDS - started)) s"
+printf '%s\n' "$cache"
