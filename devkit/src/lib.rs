@@ -1,1 +1,5 @@
-//! Devkit.
+//! What tests, demo and benchmarks stand on.
+
+pub mod assets;
+pub mod control_plane;
+pub mod process;

@@ -1,0 +1,604 @@
+//! A real Kubernetes control plane on this machine: etcd, kube-apiserver and, when asked for,
+//! kube-controller-manager.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{self, BufRead, BufReader};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Api, Client, Config};
+use ring::rand::SecureRandom as _;
+use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixStream;
+use tokio::process::Command;
+use tokio::sync::OnceCell;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::assets;
+use crate::process::{Guard, Managed, TempDir};
+
+/// How long one program may take to become ready. It takes seconds, but machines that build at the
+/// same time are slow.
+const READY_DEADLINE: Duration = Duration::from_mins(2);
+/// How long one attempt to ask for readiness may take.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
+const PROBE_FIRST_PAUSE: Duration = Duration::from_millis(20);
+const PROBE_LONGEST_PAUSE: Duration = Duration::from_millis(200);
+/// A free port is free only until somebody else takes it.
+const START_ATTEMPTS: usize = 3;
+const LOG_LINES: usize = 30;
+const ADMIN: &str = "admin";
+
+/// Sockets in the working directory, which is the control plane's own. A port could be taken by the
+/// etcd of another test run in between, and both would then quietly share its data.
+const ETCD_URL: &str = "unix://etcd.sock";
+const ETCD_PEER_URL: &str = "unix://etcd-peer.sock";
+
+/// What DER puts before a point on the curve P-256 to make it a public key. kube-apiserver does not
+/// take the public half out of a private key in this format by itself.
+const P256_PUBLIC_KEY_HEADER: &[u8] = &[
+    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce,
+    0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
+];
+
+/// One line for every finished request; the bodies would hold Secrets.
+const AUDIT_POLICY: &str = "\
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived, ResponseStarted, Panic]
+rules:
+  - level: Metadata
+";
+
+/// Why there is no control plane.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The programs are not there.
+    #[error(transparent)]
+    Assets(#[from] assets::Error),
+    /// A file or a process could not be handled.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was tried.
+        what: String,
+        /// What went wrong.
+        source: io::Error,
+    },
+    /// The key of the service accounts or the admin's token could not be made.
+    #[error("no random numbers from the system")]
+    Random,
+    /// A program did not become ready.
+    #[error("{component} {reason}; the last lines of its log:\n{log}")]
+    NotReady {
+        /// Which program.
+        component: String,
+        /// What it did instead.
+        reason: String,
+        /// The end of its log.
+        log: String,
+    },
+    /// The kubeconfig cannot be used.
+    #[error("the admin's kubeconfig cannot be used: {0}")]
+    Kubeconfig(#[from] kube::config::KubeconfigError),
+    /// The client cannot be made.
+    #[error("the client cannot be made: {0}")]
+    Client(#[from] kube::Error),
+    /// kubectl ended with an error.
+    #[error("kubectl {args} failed: {stderr}")]
+    Kubectl {
+        /// Its arguments.
+        args: String,
+        /// What it said.
+        stderr: String,
+    },
+}
+
+fn failed(what: impl Into<String>) -> impl FnOnce(io::Error) -> Error {
+    let what = what.into();
+    move |source| Error::Io { what, source }
+}
+
+/// What to start.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Also start kube-controller-manager: namespaces terminate, owned objects are collected,
+    /// namespaces get a default `ServiceAccount`.
+    pub with_controller_manager: bool,
+    /// More arguments for kube-apiserver.
+    pub api_server_args: Vec<String>,
+}
+
+/// A running control plane. It ends when this is dropped, and at the latest with this process.
+#[derive(Debug)]
+pub struct ControlPlane {
+    // Dropped in this order: kube-apiserver hangs when etcd goes first.
+    controller_manager: Option<Managed>,
+    api_server: Managed,
+    etcd: Managed,
+    directory: TempDir,
+    guard: Guard,
+    kubectl: PathBuf,
+    url: String,
+    ca: Vec<u8>,
+    config: Config,
+}
+
+/// One control plane with a controller manager for all tests of this process.
+pub async fn shared() -> Result<&'static ControlPlane, Error> {
+    static SHARED: OnceCell<ControlPlane> = OnceCell::const_new();
+    SHARED
+        .get_or_try_init(|| ControlPlane::start(Options { with_controller_manager: true, ..Options::default() }))
+        .await
+}
+
+impl ControlPlane {
+    /// Starts one and returns when it is ready for requests.
+    pub async fn start(options: Options) -> Result<Self, Error> {
+        // An error means that the process has already chosen its provider.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let set = if options.with_controller_manager { assets::Set::All } else { assets::Set::Demo };
+        let programs = assets::find(set).await?;
+        let mut attempt = 1;
+        loop {
+            match Self::try_start(&programs, &options).await {
+                Err(Error::NotReady { log, .. })
+                    if attempt < START_ATTEMPTS && log.contains("address already in use") =>
+                {
+                    attempt += 1;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    async fn try_start(programs: &Path, options: &Options) -> Result<Self, Error> {
+        let guard = Guard::new().map_err(failed("cannot start the guard"))?;
+        let directory = guard.temp_dir("whatsapp-operator-").map_err(failed("cannot make a temporary directory"))?;
+        let files = Files::new(directory.path());
+        let token = files.write()?;
+        let port = free_port().map_err(failed("no free port"))?;
+
+        let mut etcd = start_etcd(&guard, programs, &files)?;
+        until_ready(&mut etcd, async || etcd_is_healthy(&files.etcd_socket).await).await?;
+
+        let mut api_server = start_api_server(&guard, programs, &files, port, options)?;
+        // The key is written after the certificate. Its file says more than an open port, which
+        // may be anybody's.
+        until_ready(&mut api_server, async || {
+            if files.certificate_key.exists() { Ok(()) } else { Err("has no certificate yet".to_owned()) }
+        })
+        .await?;
+        let ca = fs::read(&files.certificate).map_err(failed("cannot read the certificate of kube-apiserver"))?;
+        let url = format!("https://127.0.0.1:{port}");
+        fs::write(&files.kubeconfig, kubeconfig(&url, &ca, ADMIN, &token))
+            .map_err(failed("cannot write the kubeconfig"))?;
+        let config =
+            Config::from_custom_kubeconfig(Kubeconfig::read_from(&files.kubeconfig)?, &KubeConfigOptions::default())
+                .await?;
+
+        let mut probe_config = config.clone();
+        // Being unready is what is waited for here, so the client must not hide it.
+        probe_config.default_retry = false;
+        let probe = Client::try_from(probe_config)?;
+        until_ready(&mut api_server, async || api_server_is_ready(&probe).await).await?;
+
+        let controller_manager = if options.with_controller_manager {
+            let mut manager = start_controller_manager(&guard, programs, &files)?;
+            // The first thing that shows that its controllers work.
+            let accounts: Api<ServiceAccount> = Api::namespaced(probe, "default");
+            until_ready(&mut manager, async || {
+                accounts.get("default").await.map(drop).map_err(|error| error.to_string())
+            })
+            .await?;
+            Some(manager)
+        } else {
+            None
+        };
+
+        Ok(Self {
+            controller_manager,
+            api_server,
+            etcd,
+            directory,
+            guard,
+            kubectl: programs.join("kubectl"),
+            url,
+            ca,
+            config,
+        })
+    }
+
+    /// The kubeconfig of an administrator.
+    #[must_use]
+    pub fn kubeconfig_path(&self) -> PathBuf {
+        Files::new(self.directory.path()).kubeconfig
+    }
+
+    /// Writes a kubeconfig for somebody else, such as a `ServiceAccount`, and says where it is.
+    pub fn write_kubeconfig(&self, user: &str, token: &str) -> Result<PathBuf, Error> {
+        let path = self.directory.path().join(format!("{user}.kubeconfig"));
+        fs::write(&path, kubeconfig(&self.url, &self.ca, user, token))
+            .map_err(failed(format!("cannot write {}", path.display())))?;
+        Ok(path)
+    }
+
+    /// The address of kube-apiserver.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The certificate that clients trust, in PEM.
+    #[must_use]
+    pub fn ca(&self) -> &[u8] {
+        &self.ca
+    }
+
+    /// A directory for files that shall vanish with the control plane.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// The guard of its processes, under which others can be started too.
+    #[must_use]
+    pub fn guard(&self) -> &Guard {
+        &self.guard
+    }
+
+    /// The configuration of an administrator's client.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// A new administrator's client. Each test needs its own: a client stops working together with
+    /// the runtime that it was made in.
+    pub fn client(&self) -> Result<Client, Error> {
+        Ok(Client::try_from(self.config.clone())?)
+    }
+
+    /// Runs kubectl as an administrator.
+    pub async fn kubectl(&self, args: &[&str]) -> Result<Output, Error> {
+        self.kubectl_with_stdin(args, "").await
+    }
+
+    /// Runs kubectl as an administrator and gives it `input` to read.
+    pub async fn kubectl_with_stdin(&self, args: &[&str], input: &str) -> Result<Output, Error> {
+        let mut child = Command::new(&self.kubectl)
+            .args(args)
+            .env("KUBECONFIG", self.kubeconfig_path())
+            // kubectl keys its cache by address, and the next control plane may have the same one.
+            .env("KUBECACHEDIR", self.directory.path().join("kubectl-cache"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(failed("cannot start kubectl"))?;
+        let stdin = child.stdin.take();
+        let write = async move {
+            if let Some(mut stdin) = stdin {
+                // kubectl may end without reading all of it; its exit status tells more then.
+                let _ = stdin.write_all(input.as_bytes()).await;
+            }
+        };
+        let ((), output) = tokio::join!(write, child.wait_with_output());
+        output.map_err(failed("cannot read from kubectl"))
+    }
+
+    /// Runs kubectl as an administrator and returns what it printed. Everything but success is an
+    /// error.
+    pub async fn kubectl_ok(&self, args: &[&str]) -> Result<String, Error> {
+        success(args, &self.kubectl(args).await?)
+    }
+
+    /// Applies a manifest (YAML or JSON) as an administrator.
+    pub async fn apply(&self, manifest: &str) -> Result<String, Error> {
+        let args = ["apply", "--server-side", "--filename", "-"];
+        success(&args, &self.kubectl_with_stdin(&args, manifest).await?)
+    }
+
+    /// All requests answered so far, as events of `audit.k8s.io/v1` without bodies. The last one
+    /// may show up a moment after its answer.
+    pub fn audit_events(&self) -> Result<Vec<Value>, Error> {
+        let path = Files::new(self.directory.path()).audit_log;
+        let file = fs::File::open(&path).map_err(failed("cannot open the audit log"))?;
+        let mut events = Vec::new();
+        for line in BufReader::new(file).lines() {
+            let line = line.map_err(failed("cannot read the audit log"))?;
+            // Only the last line can be incomplete: it is just being written.
+            if let Ok(event) = serde_json::from_str(&line) {
+                events.push(event);
+            }
+        }
+        Ok(events)
+    }
+
+    /// The process ids of its programs.
+    #[must_use]
+    pub fn pids(&self) -> Vec<u32> {
+        [Some(&self.etcd), Some(&self.api_server), self.controller_manager.as_ref()]
+            .into_iter()
+            .flatten()
+            .map(Managed::pid)
+            .collect()
+    }
+
+    /// The last lines of all logs, to be shown when something is odd.
+    #[must_use]
+    pub fn log_tail(&self, lines: usize) -> String {
+        let mut text = String::new();
+        for program in
+            [Some(&self.etcd), Some(&self.api_server), self.controller_manager.as_ref()].into_iter().flatten()
+        {
+            let _ = writeln!(text, "--- {}\n{}", program.name(), program.log_tail(lines));
+        }
+        text
+    }
+
+    /// Ends it and removes its data.
+    pub async fn stop(self) -> Result<(), Error> {
+        // The data of a long run takes a while to remove.
+        tokio::task::spawn_blocking(move || {
+            let Self { mut controller_manager, mut api_server, mut etcd, directory, guard, .. } = self;
+            for program in controller_manager.as_mut().into_iter().chain([&mut api_server, &mut etcd]) {
+                program.kill().map_err(failed(format!("cannot stop {}", program.name())))?;
+            }
+            drop(directory);
+            drop((controller_manager, api_server, etcd));
+            drop(guard);
+            Ok(())
+        })
+        .await
+        .map_err(|error| failed("cannot stop the control plane")(io::Error::other(error)))?
+    }
+}
+
+fn success(args: &[&str], output: &Output) -> Result<String, Error> {
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    Err(Error::Kubectl { args: args.join(" "), stderr: String::from_utf8_lossy(&output.stderr).trim().to_owned() })
+}
+
+/// Where everything is inside the directory of one control plane.
+struct Files {
+    directory: PathBuf,
+    etcd_socket: PathBuf,
+    etcd_data: PathBuf,
+    certificates: PathBuf,
+    certificate: PathBuf,
+    certificate_key: PathBuf,
+    service_account_key: PathBuf,
+    service_account_public_key: PathBuf,
+    tokens: PathBuf,
+    audit_policy: PathBuf,
+    audit_log: PathBuf,
+    kubeconfig: PathBuf,
+    logs: PathBuf,
+}
+
+impl Files {
+    fn new(directory: &Path) -> Self {
+        let certificates = directory.join("certificates");
+        Self {
+            directory: directory.to_path_buf(),
+            etcd_socket: directory.join("etcd.sock"),
+            etcd_data: directory.join("etcd"),
+            // Self-signed certificates get this name, and their file holds the whole chain.
+            certificate: certificates.join("apiserver.crt"),
+            certificate_key: certificates.join("apiserver.key"),
+            certificates,
+            service_account_key: directory.join("service-account.key"),
+            service_account_public_key: directory.join("service-account.pub"),
+            tokens: directory.join("tokens.csv"),
+            audit_policy: directory.join("audit-policy.yaml"),
+            audit_log: directory.join("audit.log"),
+            kubeconfig: directory.join("kubeconfig"),
+            logs: directory.join("logs"),
+        }
+    }
+
+    /// Writes what the programs read and returns the admin's token.
+    fn write(&self) -> Result<String, Error> {
+        let random = ring::rand::SystemRandom::new();
+        let mut secret = [0_u8; 16];
+        random.fill(&mut secret).map_err(|_| Error::Random)?;
+        let token = secret.iter().fold(String::new(), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        });
+        let algorithm = &ECDSA_P256_SHA256_FIXED_SIGNING;
+        let private = EcdsaKeyPair::generate_pkcs8(algorithm, &random).map_err(|_| Error::Random)?;
+        let pair = EcdsaKeyPair::from_pkcs8(algorithm, private.as_ref(), &random).map_err(|_| Error::Random)?;
+        let public = [P256_PUBLIC_KEY_HEADER, pair.public_key().as_ref()].concat();
+        fs::create_dir_all(&self.logs)
+            .and_then(|()| fs::write(&self.service_account_key, pem("PRIVATE KEY", private.as_ref())))
+            .and_then(|()| fs::write(&self.service_account_public_key, pem("PUBLIC KEY", &public)))
+            .and_then(|()| fs::write(&self.tokens, format!("{token},{ADMIN},{ADMIN},\"system:masters\"\n")))
+            .and_then(|()| fs::write(&self.audit_policy, AUDIT_POLICY))
+            .map_err(failed("cannot write the files of the control plane"))?;
+        Ok(token)
+    }
+}
+
+fn pem(label: &str, der: &[u8]) -> String {
+    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", BASE64.encode(der))
+}
+
+/// A file that both kubectl and the client read: JSON is YAML too.
+fn kubeconfig(url: &str, ca: &[u8], user: &str, token: &str) -> String {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{
+            "name": "local",
+            "cluster": { "server": url, "certificate-authority-data": BASE64.encode(ca) },
+        }],
+        "users": [{ "name": user, "user": { "token": token } }],
+        "contexts": [{ "name": "local", "context": { "cluster": "local", "user": user } }],
+        "current-context": "local",
+    })
+    .to_string()
+}
+
+fn free_port() -> io::Result<u16> {
+    Ok(TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?.local_addr()?.port())
+}
+
+fn start(
+    guard: &Guard,
+    programs: &Path,
+    files: &Files,
+    name: &str,
+    flags: &[(&str, &str)],
+    more: &[String],
+) -> Result<Managed, Error> {
+    guard
+        .launch(name, programs.join(name), files.logs.join(format!("{name}.log")))
+        .current_dir(&files.directory)
+        .args(flags.iter().map(|(flag, value)| format!("--{flag}={value}")))
+        .args(more)
+        .spawn()
+        .map_err(failed(format!("cannot start {name}")))
+}
+
+fn start_etcd(guard: &Guard, programs: &Path, files: &Files) -> Result<Managed, Error> {
+    let flags = [
+        ("data-dir", &*files.etcd_data.to_string_lossy()),
+        ("listen-client-urls", ETCD_URL),
+        ("advertise-client-urls", ETCD_URL),
+        ("listen-peer-urls", ETCD_PEER_URL),
+        ("initial-advertise-peer-urls", ETCD_PEER_URL),
+        ("name", "local"),
+        ("initial-cluster", &format!("local={ETCD_PEER_URL}")),
+        // The data need not survive a crash of the machine.
+        ("unsafe-no-fsync", "true"),
+        ("log-level", "warn"),
+    ];
+    start(guard, programs, files, "etcd", &flags, &[])
+}
+
+fn start_api_server(
+    guard: &Guard,
+    programs: &Path,
+    files: &Files,
+    port: u16,
+    options: &Options,
+) -> Result<Managed, Error> {
+    let port = port.to_string();
+    let key = files.service_account_key.to_string_lossy();
+    let public_key = files.service_account_public_key.to_string_lossy();
+    let mut flags = vec![
+        ("etcd-servers", ETCD_URL),
+        ("secure-port", &port),
+        ("bind-address", "127.0.0.1"),
+        // Otherwise it looks for the address of a network and fails on machines without one.
+        ("advertise-address", "127.0.0.1"),
+        ("endpoint-reconciler-type", "none"),
+        ("service-account-key-file", &*public_key),
+        ("service-account-signing-key-file", &*key),
+        ("service-account-issuer", "https://kubernetes.default.svc"),
+        ("authorization-mode", "RBAC"),
+        ("service-cluster-ip-range", "10.0.0.0/24"),
+        ("allow-privileged", "true"),
+        ("profiling", "false"),
+        // Many tests at the same time are not the overload that these limits protect from.
+        ("max-requests-inflight", "3000"),
+        ("max-mutating-requests-inflight", "1500"),
+        // A rotated log would lose events.
+        ("audit-log-maxsize", "10000"),
+    ];
+    let certificates = files.certificates.to_string_lossy();
+    let tokens = files.tokens.to_string_lossy();
+    let audit_policy = files.audit_policy.to_string_lossy();
+    let audit_log = files.audit_log.to_string_lossy();
+    flags.extend([
+        ("cert-dir", &*certificates),
+        ("token-auth-file", &*tokens),
+        ("audit-policy-file", &*audit_policy),
+        ("audit-log-path", &*audit_log),
+    ]);
+    if !options.with_controller_manager {
+        // Nobody makes the default ServiceAccount that it asks every Pod to have.
+        flags.push(("disable-admission-plugins", "ServiceAccount"));
+    }
+    start(guard, programs, files, "kube-apiserver", &flags, &options.api_server_args)
+}
+
+fn start_controller_manager(guard: &Guard, programs: &Path, files: &Files) -> Result<Managed, Error> {
+    let flags = [
+        ("kubeconfig", &*files.kubeconfig.to_string_lossy()),
+        ("service-account-private-key-file", &*files.service_account_key.to_string_lossy()),
+        ("root-ca-file", &*files.certificate.to_string_lossy()),
+        ("use-service-account-credentials", "true"),
+        ("leader-elect", "false"),
+        // Nobody asks it for anything, so it needs no port.
+        ("secure-port", "0"),
+        // A namespace per test: they end in numbers, and each end is a list and a delete per kind.
+        ("concurrent-namespace-syncs", "50"),
+        ("concurrent-gc-syncs", "50"),
+        ("kube-api-qps", "1000"),
+        ("kube-api-burst", "2000"),
+    ];
+    start(guard, programs, files, "kube-controller-manager", &flags, &[])
+}
+
+async fn etcd_is_healthy(socket: &Path) -> Result<(), String> {
+    let exchange = async {
+        let mut stream = UnixStream::connect(socket).await?;
+        stream.write_all(b"GET /health HTTP/1.0\r\nHost: localhost\r\n\r\n").await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        io::Result::Ok(answer)
+    };
+    match exchange.await {
+        Ok(answer) if answer.contains(r#""health":"true""#) => Ok(()),
+        Ok(answer) => Err(answer),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+async fn api_server_is_ready(client: &Client) -> Result<(), String> {
+    let request = http::Request::get("/readyz").body(Vec::new()).map_err(|error| error.to_string())?;
+    client.request_text(request).await.map_err(|error| error.to_string())?;
+    // Made by kube-apiserver itself, but not a part of its readiness.
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    namespaces.get("default").await.map(drop).map_err(|error| error.to_string())
+}
+
+/// Asks until the program is ready, has ended or the deadline is over.
+async fn until_ready(program: &mut Managed, probe: impl AsyncFn() -> Result<(), String>) -> Result<(), Error> {
+    let deadline = Instant::now() + READY_DEADLINE;
+    let mut pause = PROBE_FIRST_PAUSE;
+    loop {
+        let problem = match timeout(PROBE_TIMEOUT, probe()).await {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(problem)) => problem,
+            Err(_) => format!("no answer within {} s", PROBE_TIMEOUT.as_secs()),
+        };
+        let reason = if !program.is_alive() {
+            match program.kill() {
+                Ok(status) => format!("ended before it was ready ({status})"),
+                Err(error) => format!("ended before it was ready ({error})"),
+            }
+        } else if Instant::now() >= deadline {
+            format!("was not ready after {} s ({problem})", READY_DEADLINE.as_secs())
+        } else {
+            sleep(pause).await;
+            pause = (pause * 2).min(PROBE_LONGEST_PAUSE);
+            continue;
+        };
+        return Err(Error::NotReady { component: program.name().to_owned(), reason, log: program.log_tail(LOG_LINES) });
+    }
+}
