@@ -71,7 +71,7 @@ pub(super) fn plain(code: &QRCode) -> String {
 }
 
 fn ansi(code: &QRCode) -> String {
-    lines(code).map(|line| format!("{BLACK_ON_WHITE}{line}{RESET}\n")).collect()
+    lines(code).flat_map(|line| [BLACK_ON_WHITE.to_owned(), line, RESET.to_owned() + "\n"]).collect()
 }
 
 /// One character per module and per two rows; ink is the terminal's foreground.

@@ -123,7 +123,7 @@ fn drawn(raw: &str, scale: usize, margin: usize, color: png::ColorType, inverted
         for x in 0..side {
             let place = |at: usize| at.checked_sub(margin).map(|at| at / scale).filter(|at| *at < modules);
             let ink = place(x).zip(place(y)).is_some_and(|(x, y)| {
-                let cell = rows[(y + 4) / 2][x + 4];
+                let cell = rows[y / 2 + 2][x + 4];
                 cell == '█' || cell == if y % 2 == 0 { '▀' } else { '▄' }
             });
             let shade = if ink == inverted { 250 } else { 20 };

@@ -118,7 +118,8 @@ pub(super) fn codes(topic: Topic, args: &[Value], attachments: &[Vec<u8>]) -> Co
     let several = args.len() > 1;
     for (at, value) in args.iter().enumerate() {
         // The first of several arguments is an id if it is a string at all; ids may look like pairing codes.
-        let hint = Hint { qr: false, pairing: topic.pairing || at > 0, typed: !(several && at == 0), plain: true };
+        let may_be_id = several && at == 0 && value.is_string();
+        let hint = Hint { qr: false, pairing: (topic.pairing || at > 0) && !may_be_id, plain: true };
         search.value(value, hint, DEEPEST);
     }
     let Search { mut found, .. } = search;
@@ -135,8 +136,6 @@ struct Hint {
     qr: bool,
     /// The key, the position or the event's name speaks of a pairing code.
     pairing: bool,
-    /// The value may be a pairing code at all.
-    typed: bool,
     /// No key says anything: an empty value clears what the event is about.
     plain: bool,
 }
@@ -181,7 +180,7 @@ impl Search<'_> {
         let qr = speaks_of_qr(&words);
         let pairing = speaks_of_pairing(&words);
         let code = self.topic.codes && speaks_of_code(&words);
-        self.value(value, Hint { qr: hint.qr || qr, pairing: pairing || code, typed: true, plain: qr }, depth);
+        self.value(value, Hint { qr: hint.qr || qr, pairing: pairing || code, plain: qr }, depth);
     }
 
     fn empty(&mut self, hint: Hint) {
@@ -192,7 +191,7 @@ impl Search<'_> {
         if is_raw(text) {
             self.raw(text);
         } else if is_pairing_code(text) {
-            if hint.pairing && hint.typed {
+            if hint.pairing {
                 self.found.pairing.get_or_insert_with(|| text.to_owned());
             }
         } else {

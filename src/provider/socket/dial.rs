@@ -16,6 +16,7 @@ use tokio_tungstenite::{
     tungstenite::{
         self,
         client::IntoClientRequest,
+        error::ProtocolError,
         handshake::client::{Request, Response},
         http::{HeaderName, HeaderValue, header},
         protocol::WebSocketConfig,
@@ -151,14 +152,15 @@ fn upgrade_failed(error: &tungstenite::Error, token: &Token) -> Error {
         tungstenite::Error::Tls(_) => failed(Class::NotSent, "the TLS handshake failed"),
         tungstenite::Error::Io(error) if of_tls(error) => failed(Class::NotSent, "the TLS handshake failed"),
         tungstenite::Error::Io(error) => failed(Class::Lost, &error.kind().to_string()),
-        tungstenite::Error::ConnectionClosed | tungstenite::Error::AlreadyClosed => Error::of(Class::Lost),
-        tungstenite::Error::Protocol(tungstenite::error::ProtocolError::HandshakeIncomplete) => Error::of(Class::Lost),
+        tungstenite::Error::ConnectionClosed
+        | tungstenite::Error::AlreadyClosed
+        | tungstenite::Error::Protocol(ProtocolError::HandshakeIncomplete) => Error::of(Class::Lost),
         _ => failed(Class::Garbled, "the answer to the upgrade is not one of a WebSocket server"),
     }
 }
 
 fn of_tls(error: &io::Error) -> bool {
-    error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>())
+    error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<rustls::Error>)
 }
 
 /// 403 here is about the token as much as 401 is: at this door nothing else can be forbidden.
