@@ -8,9 +8,7 @@ use tokio::{
 };
 
 use super::{Account, Health};
-use crate::provider::{Class, Error, EventsConfig, SocketEvent, Token};
-use self::stub::Reconnect;
-mod stub { #[derive(Default)] pub struct Reconnect; impl Reconnect { pub fn after(&mut self, _l: std::time::Duration, _r: f64) -> std::time::Duration { _l } } }
+use crate::provider::{Class, Error, EventsConfig, SocketEvent, Token, socket::Reconnect};
 
 /// Events that may wait to be looked at; more make the socket wait.
 const BUFFER: usize = 256;

@@ -32,7 +32,8 @@ pub const REMOTE_NAME_MAX: usize = 100;
 /// A Go-style duration such as `90s` or `1h30m`, as the fields of the API hold it; `None` if it is not one.
 #[must_use]
 pub fn duration(text: &str) -> Option<Duration> {
-    text.parse::<kube::core::Duration>().ok().filter(|d| !d.is_negative()).map(Duration::from)
+    let parsed = (!text.is_empty()).then(|| text.parse::<kube::core::Duration>().ok())??;
+    (!parsed.is_negative()).then(|| parsed.into())
 }
 
 /// The form in which two remote names are compared: trimmed and NFC.

@@ -34,6 +34,8 @@ pub struct Client {
 
 impl Client {
     pub fn anonymous(base: &str) -> Self {
+        // The client asks for one even where it speaks plain HTTP; an error means that there is one already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder().timeout(PATIENCE).build().unwrap();
         Self { http, base: base.to_owned(), token: String::new() }
     }

@@ -120,7 +120,7 @@ fn members<'a>(value: &'a Value, depth: usize, status: &mut Option<&'a str>, con
         let key = fold(key);
         let key = key.as_str();
         match value {
-            Value::String(text) if STATUS_KEYS.contains(&key) && !text.trim().is_empty() => {
+            Value::String(text) if STATUS_KEYS.contains(&key) && !text.trim().is_empty() && !codes::is_code(text) => {
                 status.get_or_insert(text);
             }
             Value::Bool(flag) if CONNECTED_KEYS.contains(&key) => {
