@@ -129,8 +129,8 @@ impl Account {
     async fn read_billing(&self) {
         self.state().billing_due = Some(Instant::now() + BILLING);
         // Both are for people only; a provider without them is no worse an account.
-        let usage = self.call(super::Priority::Poll, async |p, t| p.usage(t).await).await;
-        let subscription = self.call(super::Priority::Poll, async |p, t| p.subscription(t).await).await;
+        let usage = self.call(super::Priority::Poll, &(), |p, t, ()| p.usage(t)).await;
+        let subscription = self.call(super::Priority::Poll, &(), |p, t, ()| p.subscription(t)).await;
         {
             let mut state = self.state();
             if let Ok(usage) = usage {

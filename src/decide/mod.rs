@@ -4,6 +4,7 @@
 //! `connection` keeps it as declared, `pairing` shows codes, `deletion` lets go; `report` turns a [`Situation`] into
 //! conditions and `words` holds every sentence a person reads.
 
+pub mod account;
 mod connection;
 mod deletion;
 pub mod input;
@@ -20,7 +21,9 @@ use std::time::Duration;
 
 pub use input::{AccountSight, Desired, Facts, Named, Now, Observed, Policy};
 pub use memory::Memory;
+pub use account::{AccountScene, Hindrance, decide_account};
 pub use plan::{Action, Notice, Plan, Situation};
+pub use report::born;
 
 use crate::{
     api::{Phase, Reason},
@@ -100,6 +103,8 @@ fn gate(scene: &Scene<'_>, mut plan: Plan) -> Plan {
     if !action.is_remote() {
         return plan;
     }
+    // The look that a conflict asks for does not wait for the backoff that the conflict began.
+    let looks = matches!(action, Action::ReadStatus { .. }) && scene.memory.doubt;
     let paused = match &scene.observed.account {
         AccountSight::Running(sight) => sight.paused,
         AccountSight::Starting | AccountSight::NotFound | AccountSight::NotReady(_) | AccountSight::Stalled(_) => None,
@@ -115,6 +120,9 @@ fn gate(scene: &Scene<'_>, mut plan: Plan) -> Plan {
         return plan;
     }
     let Some(retry) = &scene.memory.retry else { return plan };
+    if looks && matches!(retry.class, Class::Conflict | Class::NotFound) {
+        return plan;
+    }
     let left = match retry.not_before {
         Some(at) if at <= scene.now.mono => return plan,
         Some(at) => Some(at - scene.now.mono),

@@ -3,10 +3,10 @@
 //! `Reconciling` and `Stalled` follow kstatus: never both, absent rather than False. `lastTransitionTime` moves only when
 //! a condition's status does.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::{
-    Plan, Scene, Situation,
+    Now, Plan, Scene, Situation,
     memory::asked,
     plan::{Action, Notice},
     provision, words,
@@ -16,6 +16,7 @@ use crate::{
         Reason, WhatsAppSessionStatus, names,
         session::{DisconnectStatus, PairingStatus},
     },
+    provider::SessionId,
 };
 
 fn find<'a>(recorded: &'a WhatsAppSessionStatus, kind: &str) -> Option<&'a Condition> {
@@ -39,6 +40,27 @@ pub(super) fn connected(recorded: &WhatsAppSessionStatus) -> Option<bool> {
 pub(super) fn unlinked(recorded: &WhatsAppSessionStatus) -> Option<Reason> {
     let reason = &find(recorded, "Stalled")?.reason;
     [Reason::LoggedOut, Reason::Banned, Reason::Replaced].into_iter().find(|r| r.as_str() == reason)
+}
+
+/// A condition whose transition time moves only when its status does.
+pub(super) fn condition(
+    before: &[Condition],
+    kind: &str,
+    value: &str,
+    reason: Reason,
+    message: &str,
+    generation: i64,
+    now: Now,
+) -> Condition {
+    let same = before.iter().find(|condition| condition.type_ == kind && condition.status == value);
+    Condition {
+        type_: kind.to_owned(),
+        status: value.to_owned(),
+        reason: reason.as_str().to_owned(),
+        message: message.to_owned(),
+        observed_generation: Some(generation),
+        last_transition_time: same.map_or_else(|| now.time(), |condition| condition.last_transition_time.clone()),
+    }
 }
 
 /// Fills in the status to write and the Events to send.
@@ -119,6 +141,19 @@ fn facts(scene: &Scene<'_>, plan: &Plan, status: &mut WhatsAppSessionStatus) {
     }
 }
 
+/// Completes the status of a create with the id it gave, and says so.
+pub fn born(status: &mut WhatsAppSessionStatus, id: &SessionId, at: &Time) -> Notice {
+    let note = words::created(id.as_str());
+    status.session_id = Some(id.as_str().to_owned());
+    if let Some(provisioned) = status.conditions.iter_mut().find(|condition| condition.type_ == "Provisioned") {
+        "True".clone_into(&mut provisioned.status);
+        Reason::Created.as_str().clone_into(&mut provisioned.reason);
+        provisioned.message.clone_from(&note);
+        provisioned.last_transition_time = at.clone();
+    }
+    Notice { warning: false, reason: Reason::Created, note }
+}
+
 /// Status, reason and message of `Ready`; whether `Reconciling` or `Stalled` goes with it.
 struct Words<'a> {
     ready: Option<(&'static str, Reason, &'a str)>,
@@ -145,15 +180,8 @@ fn say(situation: &Situation) -> Words<'_> {
 fn conditions(scene: &Scene<'_>, plan: &Plan, said: &Words<'_>, status: &mut WhatsAppSessionStatus) {
     let mut next: Vec<Condition> = Vec::new();
     let mut put = |kind: &str, value: &str, reason: Reason, message: String| {
-        let before = find(scene.recorded, kind).filter(|condition| condition.status == value);
-        next.push(Condition {
-            type_: kind.to_owned(),
-            status: value.to_owned(),
-            reason: reason.as_str().to_owned(),
-            message,
-            observed_generation: Some(scene.desired.generation),
-            last_transition_time: before.map_or_else(|| scene.now.time(), |c| c.last_transition_time.clone()),
-        });
+        let before = &scene.recorded.conditions;
+        next.push(condition(before, kind, value, reason, &message, scene.desired.generation, scene.now));
     };
     if let Some((value, reason, message)) = said.ready {
         put("Ready", value, reason, message.to_owned());

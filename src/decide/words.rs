@@ -4,8 +4,9 @@
 //! where a person must act.
 
 use crate::{
+    account::Stream,
     api::{names, reason::Reason},
-    provider::{Class, RemoteSession, SessionId},
+    provider::{Class, RemoteSession, SessionId, place::Refused},
 };
 
 use super::input::Desired;
@@ -169,6 +170,65 @@ pub fn account_stalled(account: &str, why: &str) -> String {
 #[must_use]
 pub fn account_deleting(account: &str) -> String {
     format!("WhatsAppAccount {account} is being deleted and starts no new session")
+}
+
+/// An account that works.
+pub const ACCOUNT_READY: &str = "the provider accepts the credentials";
+
+/// An account whose calls wait.
+pub const ACCOUNT_THROTTLED: &str = "the provider asked for a pause; calls go on at status.retryAt";
+
+/// `EventsConnected`.
+#[must_use]
+pub fn stream(stream: Stream) -> &'static str {
+    match stream {
+        Stream::Live => "the event stream is up and tells what happens",
+        Stream::NotUnderstood => "changes happen that no event announced; the list is read at spec.pollInterval instead",
+        Stream::Offline => "the event stream is down and tried again; the list is read at spec.pollInterval meanwhile",
+        Stream::Disabled => "the event stream is switched off (spec.events.enabled)",
+    }
+}
+
+/// `DeletionBlocked`.
+#[must_use]
+pub fn deletion_blocked(sessions: usize) -> String {
+    let noun = if sessions == 1 { "session needs" } else { "sessions need" };
+    format!("{sessions} {noun} this account to end; see them: kubectl get was, then delete those that are not deleted yet")
+}
+
+/// An account that goes.
+#[must_use]
+pub fn account_goes(account: &str) -> String {
+    format!("WhatsAppAccount {account} is no longer needed by any session and goes")
+}
+
+/// `SecretNotFound`.
+#[must_use]
+pub fn secret_not_found(secret: &str) -> String {
+    format!(
+        "there is no Secret {secret} in this namespace; create it: kubectl create secret generic {secret} --type={} --from-literal=email=… --from-literal=password=…",
+        names::CREDENTIALS_TYPE
+    )
+}
+
+/// A credentials Secret that could not be read.
+#[must_use]
+pub fn secret_unreadable(secret: &str) -> String {
+    format!("Secret {secret} cannot be read from Kubernetes; it is tried again")
+}
+
+/// A base URL that may not be called.
+#[must_use]
+pub fn refused(refused: &Refused) -> String {
+    match refused {
+        Refused::NotAUrl => format!("{refused}; create the account again with another spec.baseUrl"),
+        Refused::Insecure => {
+            format!("{refused}; use https://, or run the operator with --allow-insecure-urls for a test")
+        }
+        Refused::Host(host) => {
+            format!("{refused}; if it is meant, run the operator with --allowed-host {host}")
+        }
+    }
 }
 
 /// `NameConflict` with a remote session.
