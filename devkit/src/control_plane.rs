@@ -231,6 +231,20 @@ impl ControlPlane {
         Ok(path)
     }
 
+    /// Writes a kubeconfig for a user who may do everything, but under a name of their own in the audit log.
+    pub fn impersonate(&self, user: &str) -> Result<PathBuf, Error> {
+        let path = self.directory.path().join(format!("{user}.kubeconfig"));
+        let admin = fs::read_to_string(self.kubeconfig_path()).map_err(failed("cannot read the admin's kubeconfig"))?;
+        let mut config: Value =
+            serde_json::from_str(&admin).map_err(|error| failed("the admin's kubeconfig")(error.into()))?;
+        if let Some(admin) = config.pointer_mut("/users/0/user").and_then(Value::as_object_mut) {
+            admin.insert("as".to_owned(), json!(user));
+            admin.insert("as-groups".to_owned(), json!(["system:masters"]));
+        }
+        fs::write(&path, config.to_string()).map_err(failed(format!("cannot write {}", path.display())))?;
+        Ok(path)
+    }
+
     /// The address of kube-apiserver.
     #[must_use]
     pub fn url(&self) -> &str {

@@ -2,4 +2,8 @@
 
 pub mod assets;
 pub mod control_plane;
+pub mod operator;
 pub mod process;
+pub mod world;
+
+pub use world::World;

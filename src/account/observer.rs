@@ -36,7 +36,8 @@ impl Account {
                 continue;
             }
             let now = Instant::now();
-            let next = self.board().next_read(now, self.interval());
+            let interval = self.interval();
+            let next = self.board().next_read(now, interval);
             let due = match &next {
                 Ok(_) => now,
                 Err(later) => *later,

@@ -84,6 +84,7 @@ async fn pass(
         context.ring_sessions_of(key);
     }
     let blocked_by = (deleting && needed_by > 0).then_some(needed_by);
+    tracing::trace!(account = %key, hindrance = ?hindrance.as_ref().map(|h| h.reason), "supplied");
     let wait = report(key, account, context, hindrance.as_ref(), blocked_by).await?;
     // The Secret is read again by name, in every state: nothing else tells that it changed.
     Ok(Some(wait.unwrap_or(account.spec.poll_every()).min(account.spec.poll_every())))
