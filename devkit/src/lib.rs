@@ -2,4 +2,6 @@
 
 pub mod assets;
 pub mod control_plane;
+pub mod generated;
 pub mod process;
+mod reference;
