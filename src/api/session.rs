@@ -121,8 +121,8 @@ pub struct Pairing {
     #[x_kube(validation = Rule::new(rules::OBJECT_NAME)
         .message("must be a name that a Secret can have: lower-case letters, digits, '-' and '.', as in sales-qr"))]
     pub secret_name: Option<String>,
-    /// Also put the raw QR into `status.pairing.qr`, where everybody who may read sessions can take the phone's
-    /// account over. Needs the operator's `--allow-qr-in-status`.
+    /// Also put the raw QR into `status.pairing.qr`, for everybody who may read sessions: whoever scans it first links
+    /// their phone. Needs the operator's `--allow-qr-in-status`.
     #[serde(default)]
     pub publish_in_status: bool,
 }
