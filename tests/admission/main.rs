@@ -5,6 +5,7 @@
 mod accepted;
 mod cluster;
 mod defaults;
+mod examples;
 mod immutable;
 mod kubectl;
 mod refused;
