@@ -4,7 +4,7 @@ use devkit::World;
 use serde_json::json;
 use whatsapp_operator::api::WhatsAppSession;
 
-const OPERATOR: &str = env!("CARGO_BIN_EXE_whatsapp-operator");
+use crate::OPERATOR;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_is_created_paired_reconnected_and_deleted() {

@@ -1,0 +1,1 @@
+//! Each error of the provider: what is said, and what happens next.
