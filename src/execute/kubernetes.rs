@@ -2,10 +2,14 @@
 
 use std::{future::Future, time::Duration};
 
-use tokio::time::timeout;
+use tokio::{sync::Semaphore, time::timeout};
 
 /// No call to Kubernetes takes longer. Wall seconds.
 pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Calls to Kubernetes at once. The client opens a connection for each, and reconciles are not bounded, because most
+/// of them wait for the provider.
+static SLOTS: Semaphore = Semaphore::const_new(64);
 
 /// Why a step could not be finished.
 #[derive(Debug, thiserror::Error)]
@@ -78,11 +82,13 @@ impl Trouble {
     }
 }
 
-/// One call, with a timeout.
+/// One call, with a timeout that begins when it is its turn.
 ///
 /// # Errors
 /// The call's, or [`Trouble::Timeout`].
 pub async fn within<T>(call: impl Future<Output = Result<T, kube::Error>>) -> Result<T, Trouble> {
+    // It is never closed; without a slot the call would be made all the same.
+    let _slot = SLOTS.acquire().await;
     match timeout(PATIENCE, call).await {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => Err(Trouble::Client(Box::new(error))),
