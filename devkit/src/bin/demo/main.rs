@@ -10,7 +10,7 @@ use std::{
     io::Write as _,
     path::PathBuf,
     process::ExitCode,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use actiwapi_sim::Simulator;
@@ -66,7 +66,9 @@ async fn demo() -> Outcome<()> {
     let begun = Instant::now();
     let cluster = Cluster::open().await?;
     step(1, &cluster.describe());
-    let sim = Simulator::start(actiwapi_sim::Config::default())
+    // Codes and ids shall differ from run to run.
+    let seed = SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |since| u64::from(since.subsec_nanos()) ^ since.as_secs());
+    let sim = Simulator::start(actiwapi_sim::Config { seed, ..actiwapi_sim::Config::default() })
         .await
         .map_err(|error| format!("the provider simulator cannot be started: {error}"))?;
     step(2, &format!("provider simulator: API on {}, admin API on {}", sim.base_url(), sim.admin_url()));
@@ -75,7 +77,7 @@ async fn demo() -> Outcome<()> {
     cluster.kubectl(&["wait", "--for=condition=Established", "--timeout=60s", "-f", &crds.to_string_lossy()]).await?;
     step(3, "custom resources installed: kubectl apply -f crds/");
     let operator = start_operator(&cluster)?;
-    step(4, &format!("operator started, process {}, log in {}", operator.pid(), cluster.log().display()));
+    step(4, &format!("operator started, process {}, log (while this runs) in {}", operator.pid(), cluster.log().display()));
     let outcome = told(&cluster, &sim, &operator, begun).await;
     if outcome.is_err() {
         say(&format!("--- the last lines of the operator's log\n{}", operator.log_tail(20)));
