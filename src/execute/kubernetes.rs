@@ -51,10 +51,10 @@ impl Trouble {
         }
     }
 
-    /// There is no such object.
+    /// There is no such object, or no such kind, of which the API server says so without a reason.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
-        self.status().is_some_and(kube::core::Status::is_not_found)
+        self.status().is_some_and(|status| status.code == 404)
     }
 
     /// Another version is stored than the one that was sent.
