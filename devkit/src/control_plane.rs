@@ -251,6 +251,12 @@ impl ControlPlane {
         &self.url
     }
 
+    /// The kubectl that belongs to it.
+    #[must_use]
+    pub fn kubectl_path(&self) -> &Path {
+        &self.kubectl
+    }
+
     /// The certificate that clients trust, in PEM.
     #[must_use]
     pub fn ca(&self) -> &[u8] {

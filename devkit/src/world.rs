@@ -14,6 +14,7 @@ use actiwapi_sim::{
 };
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{
     Api, Client, Resource,
     api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
@@ -77,7 +78,8 @@ impl World {
     pub async fn with(binary: &str, options: Options) -> Self {
         let plane = control_plane::shared().await.unwrap_or_else(|error| panic!("{error}"));
         let client = plane.client().unwrap_or_else(|error| panic!("{error}"));
-        install_crds(&client).await;
+        static CRDS: OnceCell<()> = OnceCell::const_new();
+        CRDS.get_or_init(|| install_crds(&client)).await;
         let number = NAMESPACES.fetch_add(1, Ordering::Relaxed);
         let namespace = format!("test-{}-{number}", std::process::id());
         create_namespace(&client, &namespace).await;
@@ -445,22 +447,19 @@ async fn create_namespace(client: &Client, name: &str) {
     created.map(drop).unwrap_or_else(|error| panic!("{error}"));
 }
 
-/// Installs the CRDs, once a process.
-async fn install_crds(client: &Client) {
-    static INSTALLED: OnceCell<()> = OnceCell::const_new();
-    INSTALLED
-        .get_or_init(|| async {
-            use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition as Crd;
-            let api: Api<Crd> = Api::all(client.clone());
-            for (_, crd) in crd::all() {
-                let name = crd["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-                let params = PatchParams::apply("devkit").force();
-                let applied = api.patch(&name, &params, &Patch::Apply(&crd)).await;
-                applied.map(drop).unwrap_or_else(|error| panic!("{error}"));
-                let established = await_condition(api.clone(), &name, conditions::is_crd_established());
-                let established = timeout(PATIENCE, established).await;
-                assert!(established.is_ok_and(|e| e.is_ok()), "{name} is not established");
-            }
-        })
-        .await;
+/// Installs the CRDs and waits until they are served.
+///
+/// # Panics
+/// When the API server refuses them.
+pub async fn install_crds(client: &Client) {
+    let api: Api<CustomResourceDefinition> = Api::all(client.clone());
+    for (_, crd) in crd::all() {
+        let name = crd["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+        let params = PatchParams::apply("devkit").force();
+        let applied = api.patch(&name, &params, &Patch::Apply(&crd)).await;
+        applied.map(drop).unwrap_or_else(|error| panic!("{error}"));
+        let established = await_condition(api.clone(), &name, conditions::is_crd_established());
+        let established = timeout(PATIENCE, established).await;
+        assert!(established.is_ok_and(|e| e.is_ok()), "{name} is not established");
+    }
 }

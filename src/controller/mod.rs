@@ -24,7 +24,7 @@ use kube::{
     api::ListParams,
     runtime::{
         Controller, WatchStreamExt,
-        controller::{Action, Config},
+        controller::Action,
         reflector::{self, ObjectRef, store::Writer},
         watcher::Event,
     },
@@ -49,8 +49,6 @@ use crate::{
     runtime::{Supervisor, supervisor::Ended},
 };
 
-/// Reconciles of one kind at once. They wait for the network most of the time.
-const CONCURRENCY: u16 = 64;
 /// For calls in flight when the process is asked to stop: longer than one call to the provider may take.
 const GRACE: Duration = Duration::from_secs(40);
 /// Between two looks for the CRDs.
@@ -120,16 +118,13 @@ pub async fn run(parts: Parts, stop: CancellationToken) -> Result<(), Ended> {
     let accounts = reflect(accounts, account_writer, accounts_synced).predicate_filter(trigger_of, kube::runtime::PredicateConfig::default());
 
     let mut supervisor = Supervisor::new(stop.clone());
-    let config = || Config::default().concurrency(CONCURRENCY);
     let controller = Controller::for_stream(sessions, session_store)
         .reconcile_on(rings(session_rings))
-        .with_config(config())
         .graceful_shutdown_on(stop.clone().cancelled_owned())
         .run(session::reconcile, never, context.clone());
     supervisor.spawn("sessions", until(controller, stop.clone()));
     let controller = Controller::for_stream(accounts, account_store)
         .reconcile_on(rings(account_rings))
-        .with_config(config())
         .graceful_shutdown_on(stop.clone().cancelled_owned())
         .run(account::reconcile, never, context.clone());
     supervisor.spawn("accounts", until(controller, stop.clone()));

@@ -29,6 +29,13 @@ pub(super) fn ready(recorded: &WhatsAppSessionStatus, generation: i64) -> bool {
     recorded.observed_generation == Some(generation) && find(recorded, "Ready").is_some_and(|c| c.status == "True")
 }
 
+/// Whether the status says about this generation what only a change will alter. An account's troubles are no such thing.
+#[must_use]
+pub(super) fn settled(recorded: &WhatsAppSessionStatus, generation: i64) -> bool {
+    let stalled = find(recorded, "Stalled").is_some_and(|c| c.reason != Reason::AccountNotReady.as_str());
+    ready(recorded, generation) || (recorded.observed_generation == Some(generation) && stalled)
+}
+
 /// What the status says about the connection.
 #[must_use]
 pub(super) fn connected(recorded: &WhatsAppSessionStatus) -> Option<bool> {
@@ -38,7 +45,8 @@ pub(super) fn connected(recorded: &WhatsAppSessionStatus) -> Option<bool> {
 /// The recorded loss of the phone, which stands until a pairing or a connection.
 #[must_use]
 pub(super) fn unlinked(recorded: &WhatsAppSessionStatus) -> Option<Reason> {
-    let reason = &find(recorded, "Stalled")?.reason;
+    // Of `Ready`: `Stalled` is not there while the session is suspended.
+    let reason = &find(recorded, "Ready")?.reason;
     [Reason::LoggedOut, Reason::Banned, Reason::Replaced].into_iter().find(|r| r.as_str() == reason)
 }
 
@@ -74,10 +82,15 @@ pub(super) fn finish(scene: &Scene<'_>, mut plan: Plan) -> Plan {
 }
 
 fn status(scene: &Scene<'_>, plan: &Plan) -> WhatsAppSessionStatus {
-    let Scene { desired, recorded, .. } = scene;
+    let Scene { desired, recorded, policy, .. } = scene;
     let mut status = (*recorded).clone();
     if let Some(pairing) = &plan.pairing {
         status.pairing = (*pairing != PairingStatus::default()).then(|| pairing.clone());
+    }
+    if !(desired.publish_in_status && policy.allow_qr_in_status)
+        && let Some(pairing) = &mut status.pairing
+    {
+        pairing.qr = None;
     }
     match &plan.action {
         Some(Action::RecordIntent { attempt }) => provision::intent(scene, *attempt, &mut status),
@@ -131,7 +144,9 @@ fn facts(scene: &Scene<'_>, plan: &Plan, status: &mut WhatsAppSessionStatus) {
         }
         Some(false) if was => {
             let reason = match &plan.situation {
-                Situation::Working(reason, ..) | Situation::Stalled(reason, ..) | Situation::Ready(reason, ..) => *reason,
+                Situation::Working(reason, ..) | Situation::Stalled(reason, ..) | Situation::Ready(reason, ..) => {
+                    *reason
+                }
                 Situation::Quiet | Situation::Suspended | Situation::Deleting(_) => Reason::Disconnected,
             };
             status.last_disconnect =
@@ -225,6 +240,9 @@ fn notices(scene: &Scene<'_>, plan: &Plan, next: &WhatsAppSessionStatus) -> Vec<
     if let Some(is) = changed("Provisioned").filter(|is| is.status == "True") {
         let reason = if next.adopted == Some(true) { Reason::Adopted } else { Reason::Created };
         notices.push(Notice { warning: false, reason, note: is.message });
+    }
+    if find(scene.recorded, "Suspended").is_some() && find(next, "Suspended").is_none() {
+        notices.push(Notice { warning: false, reason: Reason::Resumed, note: words::resumed() });
     }
     if plan.situation == Situation::Suspended {
         if changed("Suspended").is_some() {

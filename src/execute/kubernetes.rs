@@ -2,10 +2,14 @@
 
 use std::{future::Future, time::Duration};
 
-use tokio::time::timeout;
+use tokio::{sync::Semaphore, time::timeout};
 
 /// No call to Kubernetes takes longer. Wall seconds.
 pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Calls to Kubernetes at once. The client opens a connection for each, and reconciles are not bounded, because most
+/// of them wait for the provider.
+static SLOTS: Semaphore = Semaphore::const_new(64);
 
 /// Why a step could not be finished.
 #[derive(Debug, thiserror::Error)]
@@ -47,10 +51,10 @@ impl Trouble {
         }
     }
 
-    /// There is no such object.
+    /// There is no such object, or no such kind, of which the API server says so without a reason.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
-        self.status().is_some_and(kube::core::Status::is_not_found)
+        self.status().is_some_and(|status| status.code == 404)
     }
 
     /// Another version is stored than the one that was sent.
@@ -78,11 +82,13 @@ impl Trouble {
     }
 }
 
-/// One call, with a timeout.
+/// One call, with a timeout that begins when it is its turn.
 ///
 /// # Errors
 /// The call's, or [`Trouble::Timeout`].
 pub async fn within<T>(call: impl Future<Output = Result<T, kube::Error>>) -> Result<T, Trouble> {
+    // It is never closed; without a slot the call would be made all the same.
+    let _slot = SLOTS.acquire().await;
     match timeout(PATIENCE, call).await {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => Err(Trouble::Client(Box::new(error))),

@@ -6,7 +6,7 @@ use super::{Effects, Step, Subject, kubernetes::Problem, object::Written};
 use crate::{
     account::Account,
     decide::{self, Plan},
-    provider::{Class, Error, SessionId},
+    provider::{Error, SessionId},
 };
 
 impl Effects {
@@ -69,17 +69,8 @@ impl Effects {
         id: &SessionId,
     ) -> Result<Step, Problem> {
         match account.status(id).await {
-            Ok(()) => {
-                // What made the look necessary keeps its backoff.
-                if !subject.memory.doubt {
-                    subject.memory.succeeded();
-                }
-                subject.memory.doubt = false;
-            }
-            Err(error) => {
-                subject.memory.doubt &= error.class != Class::Conflict;
-                subject.memory.failed(&error, self.now(), rand::random());
-            }
+            Ok(()) => subject.memory.looked(),
+            Err(error) => subject.memory.failed(&error, self.now(), rand::random()),
         }
         Ok(Step::Again)
     }
