@@ -1,6 +1,5 @@
 //! The Socket.IO client against a real server, and against a scripted one for what a real one does not do.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::{
     io::{self, Write},
