@@ -314,7 +314,7 @@ proptest! {
             let deleting = matches!(action, Action::Disconnect { deleting: true, .. });
             prop_assert!(!deleting);
             if stage.desired.suspend || stage.desired.invalid.is_some() {
-                prop_assert_eq!(action, Action::DeleteQr);
+                prop_assert!(matches!(action, Action::DeleteQr | Action::AddFinalizer), "{action:?}");
             }
         }
     }
