@@ -32,9 +32,7 @@ use self::{
 };
 use crate::{
     api::{Reason, WhatsAppAccount, WhatsAppSession},
-    provider::{
-        Class, Error, EventsConfig, Liveness, Provider, RemoteSession, SessionId, Subscription, Token, Usage,
-    },
+    provider::{Class, Error, EventsConfig, Liveness, Provider, RemoteSession, SessionId, Subscription, Token, Usage},
 };
 
 /// What of an account's spec a running account needs. All of it may change while it runs.
@@ -129,6 +127,8 @@ struct State {
     socket_up: bool,
     up_since: Option<Instant>,
     understood: bool,
+    /// The provider refused large pages.
+    small_pages: bool,
 }
 
 /// Where an account tells others that they should look.
@@ -183,6 +183,7 @@ impl Account {
                 socket_up: false,
                 up_since: None,
                 understood: true,
+                small_pages: false,
             }),
             board: Mutex::new(Board::default()),
             nudge: Notify::new(),
@@ -229,14 +230,15 @@ impl Account {
 
     /// Takes new settings over.
     pub fn configure(&self, settings: Settings) {
+        let (rate, burst) = (settings.rate, settings.burst);
         {
             let mut state = self.state();
             if state.settings == settings {
                 return;
             }
-            state.settings = settings.clone();
+            state.settings = settings;
         }
-        self.limiter.configure(settings.rate, settings.burst);
+        self.limiter.configure(rate, burst);
         self.nudge.notify_one();
         self.retune.notify_one();
     }
@@ -336,7 +338,7 @@ impl Account {
     /// # Errors
     /// The call's; [`Class::RateLimited`] without a call while paused.
     pub async fn create(&self, name: &str) -> Result<RemoteSession, Error> {
-        let created = self.call(Priority::Create, async |p, t| p.create(t, name).await).await?;
+        let created = self.call(Priority::Create, |p, t| async move { p.create(&t, name).await }).await?;
         self.board().created(created.clone());
         Ok(created)
     }
@@ -346,10 +348,10 @@ impl Account {
     /// # Errors
     /// The call's; [`Class::RateLimited`] without a call while paused.
     pub async fn connect(&self, id: &SessionId) -> Result<(), Error> {
-        self.call(Priority::Pair, async |p, t| {
+        self.call(Priority::Pair, |p, t| {
             // Noted before it is sent: a QR may come before the answer.
             self.board().connecting(id);
-            p.connect(t, id).await
+            async move { p.connect(&t, id).await }
         })
         .await
     }
@@ -360,7 +362,7 @@ impl Account {
     /// The call's; [`Class::RateLimited`] without a call while paused.
     pub async fn disconnect(&self, id: &SessionId, deleting: bool) -> Result<(), Error> {
         let priority = if deleting { Priority::Delete } else { Priority::Pair };
-        self.call(priority, async |p, t| p.disconnect(t, id).await).await?;
+        self.call(priority, |p, t| async move { p.disconnect(&t, id).await }).await?;
         self.board().disconnected(id);
         Ok(())
     }
@@ -371,7 +373,7 @@ impl Account {
     /// The call's other than 404; [`Class::RateLimited`] without a call while paused.
     pub async fn status(&self, id: &SessionId) -> Result<(), Error> {
         let at = Instant::now();
-        let answer = match self.call(Priority::Poll, async |p, t| p.status(t, id).await).await {
+        let answer = match self.call(Priority::Poll, |p, t| async move { p.status(&t, id).await }).await {
             Ok(remote) => Some(remote),
             Err(error) if error.class == Class::NotFound => None,
             Err(error) => return Err(error),
@@ -383,11 +385,14 @@ impl Account {
 
     /// One call within the budget, with a good token; a refused token is renewed once. What its outcome means for the
     /// whole account is noted here, so that one object's failure protects the others.
-    async fn call<T>(
-        &self,
+    async fn call<'a, T, F>(
+        &'a self,
         priority: Priority,
-        call: impl AsyncFn(&dyn Provider, &Token) -> Result<T, Error>,
-    ) -> Result<T, Error> {
+        call: impl Fn(&'a dyn Provider, Token) -> F,
+    ) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, Error>> + Send,
+    {
         let outcome = self.authorised(priority, &call).await;
         match &outcome {
             Ok(_) => {
@@ -398,21 +403,24 @@ impl Account {
         outcome
     }
 
-    async fn authorised<T>(
-        &self,
+    async fn authorised<'a, T, F>(
+        &'a self,
         priority: Priority,
-        call: &impl AsyncFn(&dyn Provider, &Token) -> Result<T, Error>,
-    ) -> Result<T, Error> {
+        call: &impl Fn(&'a dyn Provider, Token) -> F,
+    ) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, Error>> + Send,
+    {
         let provider = &*self.provider;
         let token = self.tokens.current(provider, &self.limiter).await?;
         self.limiter.acquire(priority).await.map_err(paused)?;
-        match call(provider, &token).await {
+        match call(provider, token.clone()).await {
             Err(error) if error.class == Class::Unauthorized => {
                 let token = self.tokens.after(&token, provider, &self.limiter).await?;
                 self.limiter.acquire(priority).await.map_err(paused)?;
-                let again = call(provider, &token).await;
+                let again = call(provider, token.clone()).await;
                 if matches!(&again, Err(error) if error.class == Class::Unauthorized) {
-                    self.tokens.refuse().await;
+                    self.tokens.refuse(&token).await;
                 }
                 again
             }
@@ -428,28 +436,29 @@ impl Account {
                 self.changed();
             }
             Class::Unauthorized => {
-                let who = if self.tokens.email().await.is_some() {
-                    "email and password"
-                } else {
-                    "access token"
-                };
-                self.set_health(Health::Stalled(
+                let who = if self.tokens.email().await.is_some() { "email and password" } else { "access token" };
+                let stalled = Health::Stalled(
                     Reason::CredentialsInvalid,
-                    format!("the provider refused the {who}; they are not sent again until the credentials Secret changes"),
-                ));
+                    format!(
+                        "the provider refused the {who}; they are not sent again until the credentials Secret changes"
+                    ),
+                );
+                self.tokens.if_refused(|| self.set_health(stalled)).await;
             }
             Class::SubscriptionInactive => {
                 self.state().billing_due = Some(Instant::now());
                 self.set_health(Health::Stalled(
                     Reason::SubscriptionInactive,
-                    "the provider says the subscription is not active; renew it, calls go on by themselves then".to_owned(),
+                    "the provider says the subscription is not active; renew it, calls go on by themselves then"
+                        .to_owned(),
                 ));
             }
             Class::RequestLimit => {
                 self.state().billing_due = Some(Instant::now());
                 self.set_health(Health::Stalled(
                     Reason::RequestQuotaExceeded,
-                    "the plan's API requests are used up; calls go on by themselves with the next period or plan".to_owned(),
+                    "the plan's API requests are used up; calls go on by themselves with the next period or plan"
+                        .to_owned(),
                 ));
             }
             Class::SessionLimit => self.state().billing_due = Some(Instant::now()),
