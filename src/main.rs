@@ -1,2 +1,75 @@
-//! Operator.
-fn main() {}
+//! The operator as a program.
+
+use std::{process::ExitCode, sync::Arc};
+
+use clap::Parser;
+use k8s_openapi::jiff::Timestamp;
+use kube::Client;
+use whatsapp_operator::{
+    config::{Config, LogFormat},
+    controller::{self, Open, Parts},
+    decide::Policy,
+    provider::{Limits, Provider, http::Http, place::Places},
+    runtime::{shutdown, telemetry},
+};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let config = Config::parse();
+    let level = format!("{:?}", config.log_level).to_lowercase();
+    telemetry::init(&level, config.log_format == LogFormat::Json);
+    match run(config).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(sentence) => {
+            tracing::error!("{sentence}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(config: Config) -> Result<(), String> {
+    // Before the first client: reqwest and the WebSocket use the process's provider and panic without one.
+    rustls::crypto::ring::default_provider().install_default().map_err(|_| "a TLS provider is installed already")?;
+    let stop = shutdown::on_signal().map_err(|error| format!("signals cannot be handled: {error}"))?;
+    let client = client().await?;
+    let open: Open = Arc::new(|url| {
+        let http = Http::new(url, Limits::default()).map_err(|error| error.to_string())?;
+        Ok(Arc::new(http) as Arc<dyn Provider>)
+    });
+    let parts = Parts {
+        client,
+        namespaces: config.watch_namespaces,
+        policy: Policy {
+            settle: config.settle_time,
+            deletion_deadline: config.deletion_deadline,
+            allow_qr_in_status: config.allow_qr_in_status,
+            holder: format!("{:016x}", rand::random::<u64>()),
+        },
+        places: Places { insecure: config.allow_insecure_urls, hosts: config.allowed_hosts },
+        open,
+        wall: Arc::new(Timestamp::now),
+    };
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting");
+    controller::run(parts, stop).await.map_err(|ended| ended.to_string())?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// A client that was answered once: a wrong address is better told at the start than in a loop.
+async fn client() -> Result<Client, String> {
+    let mut config = kube::Config::infer()
+        .await
+        .map_err(|error| format!("there is no Kubernetes configuration, neither KUBECONFIG nor in-cluster files: {error}"))?;
+    // Retries are the reconcile's business: hidden ones hold it up for minutes.
+    config.default_retry = false;
+    let address = config.cluster_url.to_string();
+    let client = Client::try_from(config).map_err(|error| format!("the Kubernetes client cannot be made: {error}"))?;
+    match tokio::time::timeout(std::time::Duration::from_secs(10), client.apiserver_version()).await {
+        Ok(Ok(version)) => {
+            tracing::info!(server = version.git_version, "connected to Kubernetes");
+            Ok(client)
+        }
+        Ok(Err(error)) => Err(format!("Kubernetes at {address} does not answer: {error}")),
+        Err(_) => Err(format!("Kubernetes at {address} does not answer within 10 s")),
+    }
+}

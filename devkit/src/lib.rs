@@ -2,4 +2,10 @@
 
 pub mod assets;
 pub mod control_plane;
+pub mod generated;
+pub mod operator;
 pub mod process;
+mod reference;
+pub mod world;
+
+pub use world::World;

@@ -17,6 +17,7 @@ use std::{
     time::Duration,
 };
 
+use futures::future::BoxFuture;
 use kube::runtime::reflector::ObjectRef;
 use tokio::{
     sync::{Notify, mpsc},
@@ -140,9 +141,13 @@ pub struct Bells {
     pub accounts: mpsc::UnboundedSender<ObjectRef<WhatsAppAccount>>,
 }
 
+/// One call, made with a token that may have to be renewed in between; it captures nothing, so that it can be made twice.
+type Call<A, T> = for<'a> fn(&'a dyn Provider, &'a Token, &'a A) -> BoxFuture<'a, Result<T, Error>>;
+
 /// A running account.
 pub struct Account {
     key: ObjectRef<WhatsAppAccount>,
+    uid: String,
     provider: Arc<dyn Provider>,
     tokens: TokenKeeper,
     limiter: Limiter,
@@ -161,6 +166,7 @@ impl Account {
     #[must_use]
     pub fn new(
         key: ObjectRef<WhatsAppAccount>,
+        uid: String,
         provider: Arc<dyn Provider>,
         settings: Settings,
         credentials: Credentials,
@@ -169,6 +175,7 @@ impl Account {
         let stream = if settings.events.is_some() { Stream::Offline } else { Stream::Disabled };
         Arc::new(Self {
             key,
+            uid,
             provider,
             tokens: TokenKeeper::new(credentials),
             limiter: Limiter::new(settings.rate, settings.burst),
@@ -202,6 +209,18 @@ impl Account {
             () = self.observe() => {}
             () = self.listen() => {}
         }
+    }
+
+    /// Whether it runs for the object with this uid, not for an earlier one of the same name.
+    #[must_use]
+    pub fn is_of(&self, uid: &str) -> bool {
+        self.uid == uid
+    }
+
+    /// Whether its task was asked to end.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.stop.is_cancelled()
     }
 
     /// Ends the account's task. Calls in flight end with their callers.
@@ -338,7 +357,7 @@ impl Account {
     /// # Errors
     /// The call's; [`Class::RateLimited`] without a call while paused.
     pub async fn create(&self, name: &str) -> Result<RemoteSession, Error> {
-        let created = self.call(Priority::Create, |p, t| async move { p.create(&t, name).await }).await?;
+        let created = self.call(Priority::Create, name, |p, t, name| p.create(t, name)).await?;
         self.board().created(created.clone());
         Ok(created)
     }
@@ -348,10 +367,10 @@ impl Account {
     /// # Errors
     /// The call's; [`Class::RateLimited`] without a call while paused.
     pub async fn connect(&self, id: &SessionId) -> Result<(), Error> {
-        self.call(Priority::Pair, |p, t| {
+        self.call(Priority::Pair, &(self, id), |p, t, (account, id)| {
             // Noted before it is sent: a QR may come before the answer.
-            self.board().connecting(id);
-            async move { p.connect(&t, id).await }
+            account.board().connecting(id);
+            p.connect(t, id)
         })
         .await
     }
@@ -362,7 +381,7 @@ impl Account {
     /// The call's; [`Class::RateLimited`] without a call while paused.
     pub async fn disconnect(&self, id: &SessionId, deleting: bool) -> Result<(), Error> {
         let priority = if deleting { Priority::Delete } else { Priority::Pair };
-        self.call(priority, |p, t| async move { p.disconnect(&t, id).await }).await?;
+        self.call(priority, id, |p, t, id| p.disconnect(t, id)).await?;
         self.board().disconnected(id);
         Ok(())
     }
@@ -373,7 +392,7 @@ impl Account {
     /// The call's other than 404; [`Class::RateLimited`] without a call while paused.
     pub async fn status(&self, id: &SessionId) -> Result<(), Error> {
         let at = Instant::now();
-        let answer = match self.call(Priority::Poll, |p, t| async move { p.status(&t, id).await }).await {
+        let answer = match self.call(Priority::Poll, id, |p, t, id| p.status(t, id)).await {
             Ok(remote) => Some(remote),
             Err(error) if error.class == Class::NotFound => None,
             Err(error) => return Err(error),
@@ -385,15 +404,8 @@ impl Account {
 
     /// One call within the budget, with a good token; a refused token is renewed once. What its outcome means for the
     /// whole account is noted here, so that one object's failure protects the others.
-    async fn call<'a, T, F>(
-        &'a self,
-        priority: Priority,
-        call: impl Fn(&'a dyn Provider, Token) -> F,
-    ) -> Result<T, Error>
-    where
-        F: Future<Output = Result<T, Error>> + Send,
-    {
-        let outcome = self.authorised(priority, &call).await;
+    async fn call<A: ?Sized, T>(&self, priority: Priority, args: &A, call: Call<A, T>) -> Result<T, Error> {
+        let outcome = self.authorised(priority, args, call).await;
         match &outcome {
             Ok(_) => {
                 self.limiter.calm();
@@ -403,22 +415,15 @@ impl Account {
         outcome
     }
 
-    async fn authorised<'a, T, F>(
-        &'a self,
-        priority: Priority,
-        call: &impl Fn(&'a dyn Provider, Token) -> F,
-    ) -> Result<T, Error>
-    where
-        F: Future<Output = Result<T, Error>> + Send,
-    {
+    async fn authorised<A: ?Sized, T>(&self, priority: Priority, args: &A, call: Call<A, T>) -> Result<T, Error> {
         let provider = &*self.provider;
         let token = self.tokens.current(provider, &self.limiter).await?;
         self.limiter.acquire(priority).await.map_err(paused)?;
-        match call(provider, token.clone()).await {
+        match call(provider, &token, args).await {
             Err(error) if error.class == Class::Unauthorized => {
                 let token = self.tokens.after(&token, provider, &self.limiter).await?;
                 self.limiter.acquire(priority).await.map_err(paused)?;
-                let again = call(provider, token.clone()).await;
+                let again = call(provider, &token, args).await;
                 if matches!(&again, Err(error) if error.class == Class::Unauthorized) {
                     self.tokens.refuse(&token).await;
                 }

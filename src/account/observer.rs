@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use super::{Account, Health, Stream, board::Read, limiter::Priority};
+use super::{Account, Call, Health, Stream, board::Read, limiter::Priority};
 use crate::{
     api::{Reason, names},
-    provider::{Class, Error, Provider, Token},
+    provider::{Class, Error},
 };
 
 /// Reads that fail in a row before the account says so: one lost answer is not news.
@@ -32,7 +32,8 @@ impl Account {
                 }
                 continue;
             }
-            let (now, interval) = (Instant::now(), self.interval());
+            let now = Instant::now();
+            let interval = self.interval();
             let next = self.board().next_read(now, interval);
             let due = match &next {
                 Ok(_) => now,
@@ -126,8 +127,8 @@ impl Account {
 
     async fn read_billing(&self) {
         self.state().billing_due = Some(Instant::now() + BILLING);
-        let usage = self.aside(|p, t| async move { p.usage(&t).await }).await;
-        let subscription = self.aside(|p, t| async move { p.subscription(&t).await }).await;
+        let usage = self.aside(|p, t, ()| p.usage(t)).await;
+        let subscription = self.aside(|p, t, ()| p.subscription(t)).await;
         {
             let mut state = self.state();
             state.usage = usage.or(state.usage);
@@ -140,13 +141,10 @@ impl Account {
 
     /// A call whose answer is for people only: a provider that refuses it is no worse an account, but may ask for a
     /// pause.
-    async fn aside<'a, T, F>(&'a self, call: impl FnOnce(&'a dyn Provider, Token) -> F) -> Option<T>
-    where
-        F: Future<Output = Result<T, Error>> + Send,
-    {
+    async fn aside<T>(&self, call: Call<(), T>) -> Option<T> {
         let token = self.tokens.current(&*self.provider, &self.limiter).await.ok()?;
         self.limiter.acquire(Priority::Poll).await.ok()?;
-        match call(&*self.provider, token).await {
+        match call(&*self.provider, &token, &()).await {
             Ok(answer) => Some(answer),
             Err(error) => {
                 if error.class == Class::RateLimited {

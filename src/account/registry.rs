@@ -15,7 +15,17 @@ use crate::api::WhatsAppAccount;
 #[derive(Default)]
 pub struct Registry {
     accounts: Mutex<HashMap<ObjectRef<WhatsAppAccount>, Arc<Account>>>,
+    standings: Mutex<HashMap<ObjectRef<WhatsAppAccount>, Standing>>,
     names: Mutex<HashMap<(String, String), NameLock>>,
+}
+
+/// Why the sessions of an account must not use it, whether it runs or not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Waiting may help.
+    NotReady(String),
+    /// Waiting alone cannot help.
+    Stalled(String),
 }
 
 #[derive(Clone, Debug)]
@@ -54,8 +64,23 @@ impl Registry {
         }
     }
 
+    /// What keeps the account's sessions from using it.
+    pub fn standing(&self, key: &ObjectRef<WhatsAppAccount>) -> Option<Standing> {
+        self.standings.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+    }
+
+    /// Says what keeps the account's sessions from using it. True when that is news.
+    pub fn stand(&self, key: &ObjectRef<WhatsAppAccount>, standing: Option<Standing>) -> bool {
+        let mut standings = self.standings.lock().unwrap_or_else(PoisonError::into_inner);
+        match standing {
+            Some(standing) => standings.insert(key.clone(), standing.clone()) != Some(standing),
+            None => standings.remove(key).is_some(),
+        }
+    }
+
     /// Stops the account of this object.
     pub fn remove(&self, key: &ObjectRef<WhatsAppAccount>) {
+        self.stand(key, None);
         if let Some(account) = self.accounts().remove(key) {
             account.stop();
         }

@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-use super::{LocalRef, names};
+use super::{LocalRef, names, rules};
 
 /// What a person declares about one tenant.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -29,32 +29,45 @@ use super::{LocalRef, names};
     printcolumn(name = "Base-URL", type_ = "string", json_path = ".spec.baseUrl", priority = "1"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     validation = Rule::new("(has(self.spec.baseUrl) ? self.spec.baseUrl : 'https://api.actiwapi.com') == (has(oldSelf.spec.baseUrl) ? oldSelf.spec.baseUrl : 'https://api.actiwapi.com')")
-        .message("spec.baseUrl is immutable: create another account for the other URL"),
+        .message("spec.baseUrl is immutable, its sessions live at that URL: create another WhatsAppAccount for the other URL")
+        .field_path(".spec.baseUrl").reason(Reason::FieldValueForbidden),
     validation = Rule::new("(has(self.spec.sessionNamePrefix) ? self.spec.sessionNamePrefix : '') == (has(oldSelf.spec.sessionNamePrefix) ? oldSelf.spec.sessionNamePrefix : '')")
-        .message("spec.sessionNamePrefix is immutable: create another account for the other prefix")
+        .message("spec.sessionNamePrefix is immutable, the provider cannot rename: create another WhatsAppAccount for the other prefix")
+        .field_path(".spec.sessionNamePrefix").reason(Reason::FieldValueForbidden),
+    validation = Rule::new(rules::SETTLED_NOT_SHORTER)
+        .message("spec.settledPollInterval must be at least spec.pollInterval (unless set: 60s): raise it, lower spec.pollInterval, or leave it out")
+        .field_path(".spec.settledPollInterval")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct WhatsAppAccountSpec {
     /// Where the provider's API is. Immutable. `http://` is refused unless the operator runs with `--allow-insecure-urls`.
     #[serde(default = "default_base_url")]
-    #[schemars(length(min = 8, max = 253))]
-    #[x_kube(validation = Rule::new("self.matches('^https?://[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?(/[A-Za-z0-9._~-]+)*/?$')")
-        .message("must be an http(s) URL such as https://api.actiwapi.com, without user, query or fragment"))]
+    #[schemars(length(max = 253))]
+    #[x_kube(
+        validation = Rule::new("self.startsWith('https://') || self.startsWith('http://')")
+            .message("must begin with https://, as in https://api.actiwapi.com"),
+        validation = Rule::new("!self.contains('@')")
+            .message("must hold no user or password: put credentials into the Secret that spec.credentialsSecretRef names"),
+        validation = Rule::new("!self.contains('?') && !self.contains('#')")
+            .message("must have no query and no fragment: remove everything from '?' or '#' on"),
+        validation = Rule::new(rules::BASE_URL)
+            .message("must be a scheme, a host, and if need be a port and a path: https://api.actiwapi.com or https://gateway.example.com:8443/whatsapp")
+    )]
     pub base_url: String,
-    /// The Secret, of type `actiwapi.com/credentials`, that holds `email` and `password`, or `accessToken` (and
-    /// `refreshToken`), or `apiKey`.
+    /// The Secret, of type `actiwapi.com/credentials`, that holds `email` and `password`, or `accessToken` and, to renew
+    /// it, `refreshToken`.
     pub credentials_secret_ref: LocalRef,
-    /// Time between two reads of the provider's list while anything is in motion. At least 10s.
+    /// Time between two reads of the provider's list while anything is in motion.
     #[serde(default = "default_poll_interval")]
-    #[schemars(length(min = 2, max = 20))]
-    #[x_kube(validation = Rule::new("self.matches('^([0-9]+(ms|s|m|h))+$') && duration(self) >= duration('10s') && duration(self) <= duration('24h')")
-        .message("must be a duration such as 60s or 5m, from 10s to 24h"))]
+    #[schemars(length(max = 20))]
+    #[x_kube(validation = Rule::new(rules::DURATION)
+        .message("must be a duration from 10s to 24h, such as 60s, 5m or 1h30m"))]
     pub poll_interval: String,
     /// The same while every session is settled and the event stream is live; the larger of 5m and `pollInterval` unless set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 2, max = 20))]
-    #[x_kube(validation = Rule::new("self.matches('^([0-9]+(ms|s|m|h))+$') && duration(self) >= duration('10s') && duration(self) <= duration('24h')")
-        .message("must be a duration such as 5m, from 10s to 24h"))]
+    #[schemars(length(max = 20))]
+    #[x_kube(validation = Rule::new(rules::DURATION)
+        .message("must be a duration from 10s to 24h, such as 5m or 1h30m"))]
     pub settled_poll_interval: Option<String>,
     /// One budget for all calls of this account.
     #[serde(default)]
@@ -62,8 +75,8 @@ pub struct WhatsAppAccountSpec {
     /// Put before every remote name of this account; only names that carry it are adopted or counted. Immutable.
     #[serde(default)]
     #[schemars(length(max = 40))]
-    #[x_kube(validation = Rule::new("self.matches('^([^\\\\s\\\\p{Cc}]+( [^\\\\s\\\\p{Cc}]+)* ?)?$')")
-        .message("must have no control characters and no leading or double spaces"))]
+    #[x_kube(validation = Rule::new(rules::NAME_PREFIX)
+        .message("must have no control characters, no leading and no double spaces, as in 'shop-' or 'ACME '"))]
     pub session_name_prefix: String,
     /// The provider's event stream (Socket.IO).
     #[serde(default)]
@@ -110,31 +123,35 @@ impl Default for RateLimit {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Events {
-    /// Without it no QR can be published: it must be scanned in the provider's dashboard.
+    /// Whether to listen. Without it no QR can be published: it must be scanned in the provider's dashboard.
     #[serde(default = "default_true")]
     pub enabled: bool,
     /// HTTP path of the Engine.IO endpoint.
     #[serde(default = "default_path")]
-    #[schemars(length(min = 2, max = 100))]
-    #[x_kube(validation = Rule::new("self.matches('^/[A-Za-z0-9._~-]+(/[A-Za-z0-9._~-]+)*/?$')")
-        .message("must be an absolute path such as /socket.io/"))]
+    #[schemars(length(max = 100))]
+    #[x_kube(validation = Rule::new(rules::EVENTS_PATH)
+        .message("must be an absolute path such as /socket.io/, without host, query, '.' or '..'"))]
     pub path: String,
     /// Socket.IO namespace.
     #[serde(default = "default_namespace")]
-    #[schemars(length(min = 1, max = 100))]
-    #[x_kube(validation = Rule::new("self.matches('^/[A-Za-z0-9._~/-]*$')").message("must begin with '/'"))]
+    #[schemars(length(max = 100))]
+    #[x_kube(validation = Rule::new("self.matches('^/[A-Za-z0-9._~/-]*$')")
+        .message("must begin with '/' and hold letters, digits and . _ ~ - / only, such as / or /whatsapp"))]
     pub namespace: String,
     /// Events to emit after connecting.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), inner(length(min = 1, max = 64)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
     pub subscribe: Vec<String>,
     /// Further event names that carry a QR.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), inner(length(min = 1, max = 64)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
     pub qr_events: Vec<String>,
     /// Further event names that tell a session's status.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), inner(length(min = 1, max = 64)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
     pub status_events: Vec<String>,
 }
 
@@ -185,7 +202,8 @@ pub struct WhatsAppAccountStatus {
     /// When calls go on, while the provider asked for a pause.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_at: Option<Time>,
-    /// `Ready`, `Reconciling`, `Stalled`, `Throttled`, `EventsConnected`.
+    /// `Ready`: calls can be made. `Reconciling`: on the way there. `Stalled`: waiting alone does not help. `Throttled`:
+    /// the provider asked for a pause. `EventsConnected`: the event stream is up and understood.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     #[schemars(length(max = 16))]
@@ -240,7 +258,7 @@ impl WhatsAppAccountSpec {
     /// Time between two sweeps while anything is in motion.
     #[must_use]
     pub fn poll_every(&self) -> Duration {
-        names::duration(&self.poll_interval).unwrap_or(Duration::from_secs(60)).max(Duration::from_secs(10))
+        names::duration(&self.poll_interval).unwrap_or(Duration::from_mins(1)).max(Duration::from_secs(10))
     }
 
     /// Time between two sweeps while everything is settled and the event stream is live.

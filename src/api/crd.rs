@@ -19,15 +19,14 @@ fn finished(crd: &CustomResourceDefinition) -> Value {
     let mut crd = serde_json::to_value(crd).unwrap_or_default();
     // A null for an optional field is then dropped at admission instead of being stored.
     strip_nullable(&mut crd);
+    join_lines(&mut crd);
     // Without this a fresh object counts as Current for kstatus, Helm --wait and Flux.
     if let Some(status) =
         crd.pointer_mut("/spec/versions/0/schema/openAPIV3Schema/properties/status").and_then(Value::as_object_mut)
     {
         status.insert("default".to_owned(), json!({"observedGeneration": -1}));
-        if let Some(observed) = status
-            .get_mut("properties")
-            .and_then(|p| p.get_mut("observedGeneration"))
-            .and_then(Value::as_object_mut)
+        if let Some(observed) =
+            status.get_mut("properties").and_then(|p| p.get_mut("observedGeneration")).and_then(Value::as_object_mut)
         {
             observed.insert("default".to_owned(), json!(-1));
         }
@@ -39,9 +38,27 @@ fn strip_nullable(value: &mut Value) {
     match value {
         Value::Object(map) => {
             map.remove("nullable");
+            if let Some(Value::Array(choices)) = map.get_mut("enum") {
+                choices.retain(|choice| !choice.is_null());
+            }
             map.values_mut().for_each(strip_nullable);
         }
         Value::Array(items) => items.iter_mut().for_each(strip_nullable),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// Descriptions come with the line breaks of the source; those who show them break lines themselves.
+fn join_lines(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            if let Some(Value::String(text)) = map.get_mut("description") {
+                let paragraphs: Vec<String> = text.split("\n\n").map(|p| p.replace('\n', " ")).collect();
+                *text = paragraphs.join("\n\n");
+            }
+            map.values_mut().for_each(join_lines);
+        }
+        Value::Array(items) => items.iter_mut().for_each(join_lines),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }

@@ -4,6 +4,7 @@ pub mod account;
 pub mod crd;
 pub mod names;
 pub mod reason;
+mod rules;
 pub mod session;
 
 pub use account::{WhatsAppAccount, WhatsAppAccountSpec, WhatsAppAccountStatus};
@@ -15,8 +16,8 @@ pub use session::{Phase, WhatsAppSession, WhatsAppSessionSpec, WhatsAppSessionSt
 #[serde(rename_all = "camelCase")]
 pub struct LocalRef {
     /// Name of the object, in the namespace of the object that refers to it.
-    #[schemars(length(min = 1, max = 253))]
-    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')")
-        .message("must be the name of an object in the same namespace: lower-case letters, digits, '-' and '.'"))]
+    #[schemars(length(max = 253))]
+    #[x_kube(validation = Rule::new(rules::OBJECT_NAME)
+        .message("must be the name of an object in the same namespace: lower-case letters, digits, '-' and '.', as in default"))]
     pub name: String,
 }

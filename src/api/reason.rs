@@ -3,11 +3,11 @@
 use std::fmt;
 
 macro_rules! reasons {
-    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
+    ($($(#[doc = $doc:literal])+ $name:ident),* $(,)?) => {
         /// Why a condition stands, or an Event was sent. One word, stable, fit for scripts and alerts.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum Reason {
-            $($(#[$doc])* $name,)*
+            $($(#[doc = $doc])+ $name,)*
         }
 
         impl Reason {
@@ -19,6 +19,14 @@ macro_rules! reasons {
             pub fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$name => stringify!($name),)*
+                }
+            }
+
+            /// What it means, for the reference.
+            #[must_use]
+            pub fn meaning(self) -> &'static str {
+                match self {
+                    $(Self::$name => concat!($($doc),+).trim_ascii(),)*
                 }
             }
         }
@@ -52,7 +60,7 @@ reasons! {
     PairingRequired,
     /// The phone's owner removed the link.
     LoggedOut,
-    /// `WhatsApp` banned the number.
+    /// The phone number is banned.
     Banned,
     /// Another client took the session over.
     Replaced,

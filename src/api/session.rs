@@ -5,7 +5,7 @@ use kube::{CustomResource, KubeSchema, ResourceExt};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{LocalRef, names};
+use super::{LocalRef, names, rules};
 
 /// What a person declares about one session.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -30,15 +30,20 @@ use super::{LocalRef, names};
     validation = Rule::new("size(self.metadata.name) <= 63")
         .message("metadata.name has at most 63 characters: choose a shorter one and put the long form into spec.displayName"),
     validation = Rule::new("(has(self.spec.accountRef) ? self.spec.accountRef.name : 'default') == (has(oldSelf.spec.accountRef) ? oldSelf.spec.accountRef.name : 'default')")
-        .message("spec.accountRef.name is immutable: delete this session and apply it with the other account"),
+        .message("spec.accountRef.name (unless set: default) is immutable: delete this session and apply it again with the other account")
+        .field_path(".spec.accountRef.name").reason(Reason::FieldValueForbidden),
     validation = Rule::new("(has(self.spec.displayName) ? self.spec.displayName : self.metadata.name) == (has(oldSelf.spec.displayName) ? oldSelf.spec.displayName : oldSelf.metadata.name)")
-        .message("spec.displayName (default: metadata.name) is immutable, the provider cannot rename: delete this session and apply it under the new name"),
+        .message("spec.displayName (unless set: metadata.name) is immutable, the provider cannot rename: delete this session and apply it again under the new name")
+        .field_path(".spec.displayName").reason(Reason::FieldValueForbidden),
     validation = Rule::new("!has(oldSelf.spec.sessionId) || (has(self.spec.sessionId) && self.spec.sessionId == oldSelf.spec.sessionId)")
-        .message("spec.sessionId is immutable once set: delete this session (deletionPolicy: Orphan keeps the remote one) and apply it with the other id"),
-    validation = Rule::new("!has(self.spec.sessionId) || !has(self.status) || !has(self.status.sessionId) || self.spec.sessionId == self.status.sessionId")
-        .message("spec.sessionId must equal status.sessionId once that is set: remove it, or delete this session and apply it with the other id"),
+        .message("spec.sessionId is immutable once set: put the old id back, or delete this session (deletionPolicy: Orphan leaves the remote one as it is) and apply it again with the other id")
+        .field_path(".spec.sessionId").reason(Reason::FieldValueForbidden),
+    validation = Rule::new(rules::SAME_SESSION_ID)
+        .message("spec.sessionId must equal status.sessionId once that is set: use that id or leave the field out, or delete this session (deletionPolicy: Orphan leaves the remote one as it is) and apply it again with the other id")
+        .field_path(".spec.sessionId").reason(Reason::FieldValueForbidden),
     validation = Rule::new("(has(self.spec.pairing) && has(self.spec.pairing.secretName) ? self.spec.pairing.secretName : self.metadata.name + '-qr') == (has(oldSelf.spec.pairing) && has(oldSelf.spec.pairing.secretName) ? oldSelf.spec.pairing.secretName : oldSelf.metadata.name + '-qr')")
-        .message("spec.pairing.secretName (default: <name>-qr) is immutable: delete this session and apply it with the other Secret name")
+        .message("spec.pairing.secretName (unless set: metadata.name with -qr) is immutable: delete this session and apply it again with the other Secret name")
+        .field_path(".spec.pairing.secretName").reason(Reason::FieldValueForbidden)
 )]
 #[serde(rename_all = "camelCase")]
 pub struct WhatsAppSessionSpec {
@@ -47,23 +52,24 @@ pub struct WhatsAppSessionSpec {
     pub account_ref: LocalRef,
     /// Name at the provider, after the account's prefix; `metadata.name` unless set. Immutable: the provider cannot rename.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 100))]
-    #[x_kube(validation = Rule::new("self.matches('^[^\\\\s\\\\p{Cc}]+( [^\\\\s\\\\p{Cc}]+)*$')")
-        .message("must have no control characters and no leading, trailing or double spaces"))]
+    #[schemars(length(max = 100))]
+    #[x_kube(validation = Rule::new(rules::NAME)
+        .message("must not be empty and have no control characters, no leading, trailing or double spaces; to use metadata.name, leave it out"))]
     pub display_name: Option<String>,
     /// Adopt exactly this remote session instead of creating one. Immutable once set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 64))]
+    #[schemars(length(max = 64))]
     #[x_kube(validation = Rule::new("self.matches('^[A-Za-z0-9_-]{1,64}$')")
-        .message("must be a session id as the provider shows it: 1 to 64 letters, digits, '_' or '-'"))]
+        .message("must be a session id as the provider shows it, 1 to 64 letters, digits, '_' or '-'; to have a session created, leave it out"))]
     pub session_id: Option<String>,
-    /// Whether the session is to be online.
+    /// `Connected`: online, paired by a QR when it must be. `Disconnected`: created but offline.
     #[serde(default)]
     pub desired_state: DesiredState,
     /// Freeze: nothing remote is changed until it is false again. Deletion still works.
     #[serde(default)]
     pub suspend: bool,
-    /// What deletion does to the remote session, which the provider cannot delete.
+    /// What deletion does to the remote session, which the provider cannot delete. `Disconnect`: disconnect it; its slot
+    /// can be adopted again by name. `Orphan`: leave it as it is.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
     /// How a phone is linked.
@@ -103,20 +109,20 @@ pub struct Pairing {
     /// `actiwapi.com/pair-requested-at` has changed.
     #[serde(default)]
     pub mode: PairingMode,
-    /// How long QR codes are renewed before going quiet with `PairingRequired`. 10s to 24h.
+    /// How long QR codes are renewed before going quiet with `PairingRequired`.
     #[serde(default = "default_window")]
-    #[schemars(length(min = 2, max = 20))]
-    #[x_kube(validation = Rule::new("self.matches('^([0-9]+(ms|s|m|h))+$') && duration(self) >= duration('10s') && duration(self) <= duration('24h')")
-        .message("must be a duration such as 10m or 1h30m, from 10s to 24h"))]
+    #[schemars(length(max = 20))]
+    #[x_kube(validation = Rule::new(rules::DURATION)
+        .message("must be a duration from 10s to 24h, such as 10m or 1h30m"))]
     pub window: String,
     /// Name of the Secret the QR is published in; `<name>-qr` unless set. Immutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253))]
-    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')")
-        .message("must be a Secret name: lower-case letters, digits, '-' and '.'"))]
+    #[schemars(length(max = 253))]
+    #[x_kube(validation = Rule::new(rules::OBJECT_NAME)
+        .message("must be a name that a Secret can have: lower-case letters, digits, '-' and '.', as in sales-qr"))]
     pub secret_name: Option<String>,
-    /// Also put the raw QR into `status.pairing.qr`, where everybody who may read sessions can take the phone's
-    /// account over. Needs the operator's `--allow-qr-in-status`.
+    /// Also put the raw QR into `status.pairing.qr`, for everybody who may read sessions: whoever scans it first links
+    /// their phone. Needs the operator's `--allow-qr-in-status`.
     #[serde(default)]
     pub publish_in_status: bool,
 }
@@ -178,7 +184,8 @@ pub struct WhatsAppSessionStatus {
     /// The last `actiwapi.com/reconcile-requested-at` that was acted on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_handled_reconcile_at: Option<String>,
-    /// `Ready`, `Reconciling`, `Stalled`, `Provisioned`, `Connected`, `Suspended`.
+    /// `Ready`: as declared. `Reconciling`: on the way there. `Stalled`: waiting alone does not help. `Provisioned`: the
+    /// remote session exists and its id is recorded. `Connected`: a phone is linked and online. `Suspended`: frozen.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     #[schemars(length(max = 16))]

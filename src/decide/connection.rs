@@ -2,11 +2,7 @@
 
 use std::time::Duration;
 
-use super::{
-    Facts, Plan, SLOW, Scene, Situation, pairing,
-    plan::Action,
-    report, words,
-};
+use super::{Facts, Plan, SLOW, Scene, Situation, pairing, plan::Action, report, words};
 use crate::{
     account::Sight,
     api::{Phase, Reason, session::DesiredState},
@@ -21,13 +17,12 @@ pub(super) fn patience(connects: u32) -> Duration {
     Duration::from_secs(30).saturating_mul(1 << connects.saturating_sub(1).min(5)).min(SLOW)
 }
 
-/// What is said the moment an id is recorded, before the session was looked at.
-pub(super) fn first_words(scene: &Scene<'_>, id: &SessionId) -> Plan {
+/// What is said the moment an id is recorded, before the session was looked at: it saves the write that would follow.
+pub(super) fn first_words(scene: &Scene<'_>) -> Plan {
     match scene.desired.desired_state {
-        DesiredState::Connected => pairing::opened(scene, id),
+        DesiredState::Connected => pairing::opened(scene),
         DesiredState::Disconnected => {
-            let mut plan =
-                Plan::of(Situation::Ready(Reason::Disconnected, words::disconnected(), Phase::Disconnected));
+            let mut plan = Plan::of(Situation::Ready(Reason::Disconnected, words::disconnected(), Phase::Disconnected));
             plan.facts.connected = Some(false);
             plan
         }
@@ -36,7 +31,9 @@ pub(super) fn first_words(scene: &Scene<'_>, id: &SessionId) -> Plan {
 
 pub(super) fn decide(scene: &Scene<'_>, sight: &Sight, id: &SessionId) -> Plan {
     let Scene { desired, recorded, memory, .. } = scene;
-    let Some(seen) = &sight.mine else { return absent(scene, sight, id) };
+    // A 404 is the same suspicion as absence from the list; whatever shows the session takes it back.
+    let listed = sight.mine.as_ref().filter(|_| sight.absence.is_none());
+    let Some(seen) = listed else { return absent(scene, sight, id) };
     if memory.doubt || memory.fresh_after.is_some_and(|after| seen.at < after) {
         return Plan::of(Situation::Quiet).then(Action::ReadStatus { id: id.clone() });
     }
@@ -60,18 +57,15 @@ pub(super) fn decide(scene: &Scene<'_>, sight: &Sight, id: &SessionId) -> Plan {
 
 fn disconnected(scene: &Scene<'_>, liveness: &Liveness, id: &SessionId) -> Plan {
     let offline = match liveness {
-        Liveness::Disconnected | Liveness::LoggedOut | Liveness::Banned | Liveness::Replaced => true,
-        Liveness::Connected
-        | Liveness::Connecting
-        | Liveness::QrPending
-        | Liveness::Failed
-        | Liveness::Other(_) => false,
+        Liveness::Disconnected | Liveness::LoggedOut | Liveness::Banned | Liveness::Replaced | Liveness::Failed => true,
+        Liveness::Connected | Liveness::Connecting | Liveness::QrPending | Liveness::Other(_) => false,
     };
     if offline {
         let ready = Situation::Ready(Reason::Disconnected, words::disconnected(), Phase::Disconnected);
         return pairing::hidden(scene, Plan::of(ready));
     }
-    let working = Plan::working(Reason::Disconnecting, words::disconnecting(), Phase::Connected);
+    let phase = if *liveness == Liveness::Connected { Phase::Connected } else { Phase::Connecting };
+    let working = Plan::working(Reason::Disconnecting, words::disconnecting(), phase);
     pairing::hidden(scene, working.then(Action::Disconnect { id: id.clone(), deleting: false }))
 }
 
@@ -95,6 +89,9 @@ fn connected(scene: &Scene<'_>, sight: &Sight, liveness: &Liveness, id: &Session
             }
             if let Some(left) = restarting(scene) {
                 return pairing::hidden(scene, online()).again(left);
+            }
+            if pairing::begun(scene) {
+                return pairing::show(scene, sight, id);
             }
             let working = Plan::working(Reason::Connecting, words::connecting(), Phase::Connecting);
             let patience = patience(memory.connects);
@@ -131,7 +128,7 @@ fn restarting(scene: &Scene<'_>) -> Option<Duration> {
 fn absent(scene: &Scene<'_>, sight: &Sight, id: &SessionId) -> Plan {
     let Scene { memory, policy, now, .. } = scene;
     let quiet = || Plan::of(Situation::Quiet);
-    let Some(swept) = sight.swept else { return quiet() };
+    let Some(swept) = sight.swept else { return quiet().after_sweep(memory.fresh()) };
     let since = memory.id_since.unwrap_or(memory.first_seen) + policy.settle;
     if now.mono < since {
         return quiet().again(since - now.mono).after_sweep(since);
@@ -139,7 +136,7 @@ fn absent(scene: &Scene<'_>, sight: &Sight, id: &SessionId) -> Plan {
     let look = || quiet().then(Action::ReadStatus { id: id.clone() });
     let Some(absence) = sight.absence else { return look() };
     if absence.last >= absence.first + policy.settle {
-        let missing = Plan::stalled(Reason::Missing, words::missing(id), Phase::Missing);
+        let missing = Plan::stalled(Reason::Missing, words::missing(scene.desired, id), Phase::Missing);
         // The list tells when it comes back.
         return pairing::hidden(scene, missing).after_sweep(swept.max(absence.last) + SLOW);
     }

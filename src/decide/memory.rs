@@ -12,6 +12,10 @@ use crate::{
 
 const BACKOFF_BASE: Duration = Duration::from_secs(5);
 const BACKOFF_CAP: Duration = Duration::from_mins(10);
+/// A list read this shortly before the object was seen counts as fresh, so that objects applied together share one.
+const FRESH: Duration = Duration::from_secs(5);
+/// Between two looks at a Secret that is somebody else's.
+pub(super) const FOREIGN: Duration = Duration::from_mins(1);
 
 /// The backoff of one object.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +41,8 @@ pub struct Memory {
     pub retry: Option<Retry>,
     /// The list is wanted afresh, begun after this instant.
     pub fresh_after: Option<Instant>,
+    /// The person's request that `fresh_after` answers.
+    pub request: Option<String>,
     /// The attempt whose POST this process sent without a definite answer, or is sending.
     pub sent_attempt: Option<i32>,
     /// When that became unknown.
@@ -57,7 +63,9 @@ pub struct Memory {
     pub secret_written: Option<Instant>,
     /// What is known about the Secret.
     pub secret: SecretSight,
-    /// The status must be read before anything else: an action met a conflict.
+    /// Since when it is known to be somebody else's.
+    pub foreign_since: Option<Instant>,
+    /// The status must be read before anything else: an action met a conflict, or a 404.
     pub doubt: bool,
     /// The remote side of a deletion is done.
     pub let_go: bool,
@@ -87,6 +95,7 @@ impl Memory {
             generation: i64::MIN,
             retry: None,
             fresh_after: None,
+            request: None,
             sent_attempt: None,
             unknown_since: None,
             clear_since: None,
@@ -97,6 +106,7 @@ impl Memory {
             published: None,
             secret_written: None,
             secret: SecretSight::Unknown,
+            foreign_since: None,
             doubt: false,
             let_go: false,
             tried: false,
@@ -106,12 +116,27 @@ impl Memory {
     /// Looks at the object: a new generation, or a person's request, forgets the backoff.
     pub fn meet(&mut self, desired: &Desired, recorded: &WhatsAppSessionStatus, now: Now) {
         if self.generation != desired.generation {
+            // A changed spec may speak of what was made for it a moment ago.
+            if self.generation != i64::MIN && recorded.session_id.is_none() {
+                self.fresh_after = Some(now.mono);
+            }
             self.generation = desired.generation;
             self.retry = None;
         }
-        if asked(desired, recorded) {
+        // Once a request: it stays unanswered in the status until the next write.
+        if asked(desired, recorded) && self.request != desired.reconcile_request {
+            self.request.clone_from(&desired.reconcile_request);
             self.retry = None;
             self.fresh_after = Some(now.mono);
+        }
+        match (self.secret, self.foreign_since) {
+            (SecretSight::Foreign, None) => self.foreign_since = Some(now.mono),
+            (SecretSight::Foreign, Some(since)) if now.mono < since + FOREIGN => {}
+            (SecretSight::Foreign, Some(_)) => {
+                self.secret = SecretSight::Unknown;
+                self.foreign_since = None;
+            }
+            (SecretSight::Unknown | SecretSight::Absent | SecretSight::Ours, _) => self.foreign_since = None,
         }
         if recorded.session_id.is_some() && self.id_since.is_none() {
             self.id_since = Some(now.mono);
@@ -124,9 +149,20 @@ impl Memory {
         }
     }
 
-    /// A remote action went through.
+    /// A remote action other than a look went through.
     pub fn succeeded(&mut self) {
         self.retry = None;
+    }
+
+    /// A look was answered, also by a 404. The backoff of what made it necessary stays: else a call that always meets a
+    /// conflict and the look after it would chase each other.
+    pub fn looked(&mut self) {
+        self.doubt = false;
+    }
+
+    /// A list that began after this is fresh enough for an object that was just seen.
+    pub(super) fn fresh(&self) -> Instant {
+        self.first_seen.checked_sub(FRESH).unwrap_or(self.first_seen)
     }
 
     /// A remote action failed. `random` is in `[0, 1)`.
@@ -146,6 +182,7 @@ impl Memory {
             | Class::Garbled
             | Class::Unexpected => Some(backoff(failures, random)),
         };
+        self.doubt |= matches!(error.class, Class::Conflict | Class::NotFound);
         let mut detail = error.message.clone();
         for (field, text) in &error.fields {
             detail = format!("{detail}; {field}: {text}");
@@ -186,6 +223,7 @@ impl Memory {
     pub fn provisioned(&mut self, now: Now) {
         self.id_since = Some(now.mono);
         self.sent_attempt = None;
+        self.doubt = false;
     }
 }
 

@@ -4,6 +4,7 @@
 //! `connection` keeps it as declared, `pairing` shows codes, `deletion` lets go; `report` turns a [`Situation`] into
 //! conditions and `words` holds every sentence a person reads.
 
+pub mod account;
 mod connection;
 mod deletion;
 pub mod input;
@@ -20,9 +21,13 @@ use std::time::Duration;
 
 pub use input::{AccountSight, Desired, Facts, Named, Now, Observed, Policy};
 pub use memory::Memory;
+pub use account::{AccountScene, Hindrance, decide_account};
 pub use plan::{Action, Notice, Plan, Situation};
+pub use report::born;
 
+use self::memory::Retry;
 use crate::{
+    account::Health,
     api::{Phase, Reason},
     provider::Class,
 };
@@ -57,33 +62,45 @@ pub fn decide(scene: &Scene<'_>) -> Plan {
 
 fn alive(scene: &Scene<'_>) -> Plan {
     let Scene { desired, recorded, observed, policy, .. } = scene;
-    if let Some(problem) = &desired.invalid {
-        return pairing::hidden(scene, Plan::stalled(Reason::InvalidRequest, problem.clone(), Phase::Stalled));
-    }
     if desired.suspend {
         return pairing::hidden(scene, Plan::of(Situation::Suspended));
     }
-    if desired.publish_in_status && !policy.allow_qr_in_status {
-        return pairing::hidden(scene, Plan::stalled(Reason::NotAllowed, words::not_allowed(), Phase::Stalled));
+    if let Some(problem) = &desired.invalid {
+        let why = words::invalid_spec(desired, problem);
+        return pairing::covered(scene, Plan::stalled(Reason::InvalidRequest, why, Phase::Stalled));
     }
+    if desired.publish_in_status && !policy.allow_qr_in_status {
+        return pairing::covered(scene, Plan::stalled(Reason::NotAllowed, words::not_allowed(desired), Phase::Stalled));
+    }
+    let working = |why| pairing::covered(scene, Plan::working(Reason::AccountNotReady, why, Phase::Pending));
+    let not_ready = |why: &str| {
+        // An outage is the account's to tell; what was settled is not known to be otherwise.
+        if report::settled(recorded, desired.generation) {
+            return Plan::of(Situation::Quiet);
+        }
+        working(words::account_not_ready(&desired.account, why))
+    };
+    let stalled = |why: &str| {
+        let why = words::account_stalled(&desired.account, why);
+        pairing::covered(scene, Plan::stalled(Reason::AccountNotReady, why, Phase::Stalled))
+    };
     let sight = match &observed.account {
         AccountSight::Starting => return Plan::of(Situation::Quiet),
-        AccountSight::NotFound => {
-            return Plan::working(Reason::AccountNotReady, words::account_not_found(&desired.account), Phase::Pending);
-        }
-        AccountSight::NotReady(why) => {
-            // An outage is the account's to tell; what was as declared is not known to be otherwise.
-            if report::ready(recorded, desired.generation) {
-                return Plan::of(Situation::Quiet);
-            }
-            return Plan::working(Reason::AccountNotReady, words::account_not_ready(&desired.account, why), Phase::Pending);
-        }
-        AccountSight::Stalled(why) => {
-            return Plan::stalled(Reason::AccountNotReady, words::account_stalled(&desired.account, why), Phase::Stalled);
-        }
-        AccountSight::Running(sight) => sight,
+        AccountSight::NotFound => return working(words::account_not_found(&desired.account)),
+        AccountSight::NotReady(why) => return not_ready(why),
+        AccountSight::Stalled(why) => return stalled(why),
+        AccountSight::Running(sight) => match &sight.health {
+            Health::Stalled(_, why) => return stalled(why),
+            // Without any list nothing can be said of a session.
+            Health::Retrying(why) if sight.swept.is_none() => return not_ready(why),
+            Health::Starting | Health::Ready | Health::Retrying(_) => sight,
+        },
     };
     match desired.recorded_id(recorded) {
+        Some(id) if observed.outclaimed => {
+            let stalled = Plan::stalled(Reason::SessionClaimed, words::claimed(desired, &id), Phase::Stalled);
+            pairing::covered(scene, stalled).again(SLOW)
+        }
         Some(id) => connection::decide(scene, sight, &id),
         None => provision::decide(scene, sight),
     }
@@ -91,56 +108,96 @@ fn alive(scene: &Scene<'_>) -> Plan {
 
 /// The one place where remote calls are held back: while the account pauses, and while this object's own backoff lasts,
 /// which no watch event cuts short. And where the finalizer comes before whatever it has to guard.
-fn gate(scene: &Scene<'_>, mut plan: Plan) -> Plan {
+fn gate(scene: &Scene<'_>, plan: Plan) -> Plan {
     let Some(action) = &plan.action else { return plan };
     if action.needs_finalizer() && !scene.desired.finalizer {
-        plan.action = Some(Action::AddFinalizer);
-        return plan;
+        return Plan::of(Situation::Quiet).then(Action::AddFinalizer);
     }
     if !action.is_remote() {
         return plan;
     }
+    let creating = matches!(action, Action::Create { .. });
+    let phase = if creating { Phase::Creating } else { plan.situation.phase().unwrap_or(Phase::Pending) };
     let paused = match &scene.observed.account {
         AccountSight::Running(sight) => sight.paused,
         AccountSight::Starting | AccountSight::NotFound | AccountSight::NotReady(_) | AccountSight::Stalled(_) => None,
     };
-    let phase = plan.situation.phase().unwrap_or(Phase::Pending);
-    let deleting = scene.desired.deleting.is_some();
     if let Some(left) = paused {
-        plan.action = None;
-        plan.again = Some(left.max(Duration::from_millis(100)));
-        if !deleting {
-            plan.situation = Situation::Working(Reason::Throttled, words::throttled(), phase);
-        }
-        return plan;
+        let throttled = Situation::Working(Reason::Throttled, words::throttled(), phase);
+        return hold(scene, plan, throttled, Some(left.max(Duration::from_millis(100))));
     }
     let Some(retry) = &scene.memory.retry else { return plan };
-    let left = match retry.not_before {
-        Some(at) if at <= scene.now.mono => return plan,
-        Some(at) => Some(at - scene.now.mono),
-        None => None,
+    let failed = match retry.class {
+        Class::Validation => Situation::Stalled(
+            Reason::InvalidRequest,
+            words::invalid_request(scene.desired, &retry.detail),
+            Phase::Stalled,
+        ),
+        Class::Forbidden => Situation::Stalled(Reason::PermissionDenied, words::permission_denied(), Phase::Stalled),
+        Class::SessionLimit => Situation::Stalled(Reason::QuotaExceeded, words::quota_exceeded(), Phase::Stalled),
+        Class::Unauthorized
+        | Class::SubscriptionInactive
+        | Class::RequestLimit
+        | Class::NotFound
+        | Class::Conflict
+        | Class::RateLimited
+        | Class::Internal
+        | Class::Unavailable
+        | Class::Upstream
+        | Class::Lost
+        | Class::NotSent
+        | Class::Garbled
+        | Class::Unexpected => Situation::Working(Reason::Retrying, words::retrying(retry.class), phase),
     };
-    plan.action = None;
-    plan.again = left;
-    if !deleting {
-        plan.situation = match retry.class {
-            Class::Validation => Situation::Stalled(Reason::InvalidRequest, words::invalid_request(&retry.detail), phase),
-            Class::Forbidden => Situation::Stalled(Reason::PermissionDenied, words::permission_denied(), phase),
-            Class::SessionLimit => Situation::Stalled(Reason::QuotaExceeded, words::quota_exceeded(), phase),
-            Class::Unauthorized
-            | Class::SubscriptionInactive
-            | Class::RequestLimit
-            | Class::NotFound
-            | Class::Conflict
-            | Class::RateLimited
-            | Class::Internal
-            | Class::Unavailable
-            | Class::Upstream
-            | Class::Lost
-            | Class::NotSent
-            | Class::Garbled
-            | Class::Unexpected => Situation::Working(Reason::Retrying, words::retrying(retry.class), phase),
-        };
+    let left = retry.not_before.map(|at| at.saturating_duration_since(scene.now.mono));
+    if left == Some(Duration::ZERO) || asks_for(retry, action) {
+        // What the id write says is true once it is written; all else is said until the call went through.
+        return if creating { plan } else { say(scene, plan, failed) };
+    }
+    hold(scene, plan, failed, left)
+}
+
+/// The failure itself asks for a look at the state. The list's own doubts wait as long as everything else.
+fn asks_for(retry: &Retry, action: &Action) -> bool {
+    let look = matches!(action, Action::ReadStatus { .. });
+    look && match retry.class {
+        Class::NotFound => true,
+        // Once: this one the look itself may be answered with.
+        Class::Conflict => retry.failures == 1,
+        Class::Validation
+        | Class::Unauthorized
+        | Class::Forbidden
+        | Class::SubscriptionInactive
+        | Class::SessionLimit
+        | Class::RequestLimit
+        | Class::RateLimited
+        | Class::Internal
+        | Class::Unavailable
+        | Class::Upstream
+        | Class::Lost
+        | Class::NotSent
+        | Class::Garbled
+        | Class::Unexpected => false,
+    }
+}
+
+fn hold(scene: &Scene<'_>, mut plan: Plan, why: Situation, left: Option<Duration>) -> Plan {
+    if let Some(Action::Create { .. }) = plan.action.take() {
+        // The plan spoke of the time after the id write.
+        plan = Plan::working(Reason::Creating, words::creating(), Phase::Creating);
+    }
+    let plan = say(scene, plan, why);
+    match left {
+        Some(left) => plan.again(left),
+        None => plan,
+    }
+}
+
+/// A deletion keeps its own words, and a mere look that has to wait is no news.
+fn say(scene: &Scene<'_>, mut plan: Plan, why: Situation) -> Plan {
+    let look = plan.situation == Situation::Quiet && matches!(why, Situation::Working(..));
+    if scene.desired.deleting.is_none() && !look {
+        plan.situation = why;
     }
     plan
 }

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::{
-    Plan, SLOW, Scene, Situation,
+    Plan, Scene, Situation,
     connection::patience,
     input::seconds,
-    memory::SecretSight,
+    memory::{FOREIGN, SecretSight},
     plan::Action,
     report, words,
 };
@@ -16,7 +16,7 @@ use crate::{
         LocalRef, Phase, Reason,
         session::{PairingMode, PairingStatus},
     },
-    provider::{QrContent, SessionId},
+    provider::{Liveness, QrContent, SessionId},
 };
 
 /// The first code after a connect is good for this long, each later one for [`LATER`].
@@ -61,8 +61,7 @@ fn secret_may_exist(scene: &Scene<'_>) -> bool {
 /// Adds to a plan that no code is on show and no window open: the Secret goes first.
 pub(super) fn hidden(scene: &Scene<'_>, mut plan: Plan) -> Plan {
     if secret_may_exist(scene) {
-        plan.action = Some(Action::DeleteQr);
-        return plan;
+        return plan.then(Action::DeleteQr);
     }
     let pairing = kept(scene);
     plan.pairing = Some(PairingStatus {
@@ -83,10 +82,13 @@ fn closed(scene: &Scene<'_>, reason: Reason) -> Plan {
         Reason::PairingRequired => words::pairing_required(scene.desired, expired),
         _ => words::unlinked(reason, scene.desired),
     };
-    let mut plan = Plan::stalled(reason, message, Phase::Stalled);
+    covered(scene, Plan::stalled(reason, message, Phase::Stalled))
+}
+
+/// Adds to a plan that no code is on show, whatever there is of a window or of a request: the Secret goes first.
+pub(super) fn covered(scene: &Scene<'_>, mut plan: Plan) -> Plan {
     if secret_may_exist(scene) {
-        plan.action = Some(Action::DeleteQr);
-        return plan;
+        return plan.then(Action::DeleteQr);
     }
     plan.pairing = Some(PairingStatus { secret_ref: None, qr: None, ..kept(scene) });
     plan
@@ -96,7 +98,7 @@ fn closed(scene: &Scene<'_>, reason: Reason) -> Plan {
 fn open(scene: &Scene<'_>) -> Plan {
     let before = kept(scene);
     let ends = seconds(scene.now.wall.checked_add(scene.desired.window).unwrap_or(scene.now.wall));
-    let mut plan = Plan::working(Reason::Connecting, words::connecting(), Phase::Connecting);
+    let mut plan = Plan::working(Reason::Connecting, words::waiting_for_code(), Phase::Connecting);
     plan.pairing = Some(PairingStatus {
         secret_ref: None,
         qr: None,
@@ -113,11 +115,11 @@ fn may_open(scene: &Scene<'_>) -> bool {
 }
 
 /// What is said about pairing the moment an id is recorded.
-pub(super) fn opened(scene: &Scene<'_>, _id: &SessionId) -> Plan {
-    let mut plan = if may_open(scene) && window(scene).is_none() {
+pub(super) fn opened(scene: &Scene<'_>) -> Plan {
+    let mut plan = if may_open(scene) {
         open(scene)
     } else if window(scene).is_some() {
-        Plan::working(Reason::Connecting, words::connecting(), Phase::Connecting)
+        Plan::working(Reason::Connecting, words::waiting_for_code(), Phase::Connecting)
     } else {
         closed(scene, Reason::PairingRequired)
     };
@@ -128,53 +130,73 @@ pub(super) fn opened(scene: &Scene<'_>, _id: &SessionId) -> Plan {
 
 /// A session that lost its phone: nothing is shown without being asked.
 pub(super) fn unlinked(scene: &Scene<'_>, sight: &Sight, id: &SessionId, reason: Reason) -> Plan {
-    if requested(scene) && window(scene).is_none() {
-        return open(scene);
-    }
-    if window(scene).is_some() { show(scene, sight, id) } else { closed(scene, reason) }
+    if requested(scene) || window(scene).is_some() { show(scene, sight, id) } else { closed(scene, reason) }
+}
+
+/// A pairing was begun, and no connection has come of it since.
+pub(super) fn begun(scene: &Scene<'_>) -> bool {
+    kept(scene).window_ends_at.is_some()
 }
 
 /// A session that needs a scan.
 pub(super) fn show(scene: &Scene<'_>, sight: &Sight, id: &SessionId) -> Plan {
+    // Also while a window is open: a request gets a whole one, and at once, not a second one after it.
+    if may_open(scene) {
+        return open(scene);
+    }
     let Some(left) = window(scene) else {
-        if may_open(scene) {
-            return open(scene);
-        }
         return closed(scene, report::unlinked(scene.recorded).unwrap_or(Reason::PairingRequired));
     };
-    let plan = if sight.events_enabled { by_socket(scene, sight, id) } else { by_dashboard(scene, id) };
+    let plan = if sight.events_enabled { by_socket(scene, sight, id) } else { by_dashboard(scene, sight, id) };
     // Also while other waits are longer, the end of the window is kept.
     plan.again(left)
 }
 
-fn by_dashboard(scene: &Scene<'_>, id: &SessionId) -> Plan {
-    if scene.memory.connect_at.is_none() {
-        let working = Plan::working(Reason::Connecting, words::connecting(), Phase::Connecting);
-        return working.then(Action::Connect { id: id.clone() });
+/// The list alone tells whether the dashboard shows a code.
+fn by_dashboard(scene: &Scene<'_>, sight: &Sight, id: &SessionId) -> Plan {
+    let Scene { memory, policy, now, .. } = scene;
+    let shown = Plan::working(Reason::AwaitingDashboardScan, words::awaiting_dashboard(), Phase::AwaitingScan);
+    if sight.liveness() == Some(&Liveness::QrPending) {
+        return shown;
     }
-    Plan::working(Reason::AwaitingDashboardScan, words::awaiting_dashboard(), Phase::AwaitingScan)
+    match memory.connect_at.map(|at| (at, at + patience(memory.connects))) {
+        Some((at, until)) if now.mono < until => shown.again(until - now.mono).after_sweep(at + policy.settle),
+        _ => Plan::working(Reason::Connecting, words::waiting_for_code(), Phase::Connecting)
+            .then(Action::Connect { id: id.clone() }),
+    }
 }
 
 fn by_socket(scene: &Scene<'_>, sight: &Sight, id: &SessionId) -> Plan {
-    let Scene { memory, now, .. } = scene;
+    let Scene { desired, memory, now, .. } = scene;
     if memory.secret == SecretSight::Foreign {
-        let stalled = Plan::stalled(Reason::SecretConflict, words::secret_conflict(scene.desired), Phase::Stalled);
-        return stalled.again(SLOW.min(Duration::from_mins(1)));
+        let stalled = Plan::stalled(Reason::SecretConflict, words::secret_conflict(desired), Phase::Stalled);
+        return stalled.again(FOREIGN);
     }
-    if !sight.socket_up {
-        // A code that came before the stream broke is shown while it lasts; no new one is asked for.
-        let plan = Plan::working(Reason::Connecting, words::waiting_for_stream(), Phase::Connecting);
-        return on_show(scene, sight).unwrap_or(plan);
-    }
+    // A code that came before the stream broke is shown while it lasts; no new one is asked for.
     if let Some(plan) = on_show(scene, sight) {
         return plan;
     }
+    if !sight.socket_up {
+        return Plan::working(Reason::Connecting, words::waiting_for_stream(), Phase::Connecting);
+    }
     let working = Plan::working(Reason::Connecting, words::waiting_for_code(), Phase::Connecting);
-    let waited = memory.connect_at.map(|at| now.mono.saturating_duration_since(at));
     let patience = patience(memory.connects);
-    // After a code has come, its lateness is the measure; before, patience with the connect.
-    match (waited, &sight.offer) {
-        (Some(waited), None) if waited < patience => working.again(patience.saturating_sub(waited)),
+    let connecting = sight.liveness() == Some(&Liveness::Connecting);
+    let until = match &sight.offer {
+        // No code follows the one that was scanned, and a connect would break that pairing: the phone gets its time.
+        _ if connecting && memory.published.is_some() => memory.published.map(|at| at + FIRST + patience),
+        Some(offer) => {
+            let late = sight.mine.as_ref().is_some_and(|seen| seen.at < offer.at + good_for(offer) + LATE);
+            if late {
+                return working.then(Action::ReadStatus { id: id.clone() });
+            }
+            None
+        }
+        // Before the first code, patience with the connect is the measure.
+        None => memory.connect_at.map(|at| at + patience),
+    };
+    match until {
+        Some(until) if now.mono < until => working.again(until - now.mono),
         _ => working.then(Action::Connect { id: id.clone() }),
     }
 }
@@ -188,16 +210,16 @@ fn on_show(scene: &Scene<'_>, sight: &Sight) -> Option<Plan> {
     let mut plan = Plan::working(Reason::AwaitingScan, words::awaiting_scan(desired), Phase::AwaitingScan);
     plan.facts.connected = Some(false);
     if memory.published != Some(offer.at) {
-        let spaced = memory.secret_written.map(|at| at + SPACING).filter(|at| *at > now.mono);
-        if let Some(at) = spaced {
-            if kept(scene).secret_ref.is_none() {
-                plan.situation = Situation::Quiet;
-            }
-            plan.pairing = Some(kept(scene));
-            return Some(plan.again(at - now.mono));
+        // Said once the Secret holds it.
+        if kept(scene).secret_ref.is_none() {
+            plan.situation = Situation::Quiet;
         }
+        let spaced = memory.secret_written.map(|at| at + SPACING).filter(|at| *at > now.mono);
         let good_for = ends.saturating_duration_since(now.mono);
-        return Some(plan.then(Action::PublishQr { qr: offer.qr.clone(), at: offer.at, good_for }));
+        return Some(match spaced {
+            Some(at) => plan.again(at - now.mono),
+            None => plan.then(Action::PublishQr { qr: offer.qr.clone(), at: offer.at, good_for }),
+        });
     }
     let raw = match &offer.qr.content {
         QrContent::Raw(raw) if desired.publish_in_status => Some(raw.clone()),

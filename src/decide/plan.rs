@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::input::Facts;
+use super::{
+    input::{Facts, Now},
+    words,
+};
 use crate::{
     api::{Phase, Reason, WhatsAppSessionStatus, session::PairingStatus},
     provider::{Qr, SessionId},
@@ -212,6 +215,20 @@ impl Plan {
     pub fn after_sweep(mut self, begun: Instant) -> Self {
         self.sweep_after = Some(begun);
         self
+    }
+
+    /// The create gave this id: completes what the id write says, and what is told about it.
+    pub fn made(&mut self, id: &SessionId, now: Now) {
+        let Some(status) = &mut self.status else { return };
+        status.session_id = Some(id.as_str().to_owned());
+        let note = words::created(id.as_str());
+        if let Some(provisioned) = status.conditions.iter_mut().find(|condition| condition.type_ == "Provisioned") {
+            "True".clone_into(&mut provisioned.status);
+            Reason::Created.as_str().clone_into(&mut provisioned.reason);
+            provisioned.message.clone_from(&note);
+            provisioned.last_transition_time = now.time();
+        }
+        self.notices.insert(0, Notice { warning: false, reason: Reason::Created, note });
     }
 
     /// Nothing is expected to change by itself.

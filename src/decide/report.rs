@@ -3,10 +3,10 @@
 //! `Reconciling` and `Stalled` follow kstatus: never both, absent rather than False. `lastTransitionTime` moves only when
 //! a condition's status does.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::{
-    Plan, Scene, Situation,
+    Now, Plan, Scene, Situation,
     memory::asked,
     plan::{Action, Notice},
     provision, words,
@@ -16,6 +16,7 @@ use crate::{
         Reason, WhatsAppSessionStatus, names,
         session::{DisconnectStatus, PairingStatus},
     },
+    provider::SessionId,
 };
 
 fn find<'a>(recorded: &'a WhatsAppSessionStatus, kind: &str) -> Option<&'a Condition> {
@@ -28,6 +29,13 @@ pub(super) fn ready(recorded: &WhatsAppSessionStatus, generation: i64) -> bool {
     recorded.observed_generation == Some(generation) && find(recorded, "Ready").is_some_and(|c| c.status == "True")
 }
 
+/// Whether the status says about this generation what only a change will alter. An account's troubles are no such thing.
+#[must_use]
+pub(super) fn settled(recorded: &WhatsAppSessionStatus, generation: i64) -> bool {
+    let stalled = find(recorded, "Stalled").is_some_and(|c| c.reason != Reason::AccountNotReady.as_str());
+    ready(recorded, generation) || (recorded.observed_generation == Some(generation) && stalled)
+}
+
 /// What the status says about the connection.
 #[must_use]
 pub(super) fn connected(recorded: &WhatsAppSessionStatus) -> Option<bool> {
@@ -37,8 +45,30 @@ pub(super) fn connected(recorded: &WhatsAppSessionStatus) -> Option<bool> {
 /// The recorded loss of the phone, which stands until a pairing or a connection.
 #[must_use]
 pub(super) fn unlinked(recorded: &WhatsAppSessionStatus) -> Option<Reason> {
-    let reason = &find(recorded, "Stalled")?.reason;
+    // Of `Ready`: `Stalled` is not there while the session is suspended.
+    let reason = &find(recorded, "Ready")?.reason;
     [Reason::LoggedOut, Reason::Banned, Reason::Replaced].into_iter().find(|r| r.as_str() == reason)
+}
+
+/// A condition whose transition time moves only when its status does.
+pub(super) fn condition(
+    before: &[Condition],
+    kind: &str,
+    value: &str,
+    reason: Reason,
+    message: &str,
+    generation: i64,
+    now: Now,
+) -> Condition {
+    let same = before.iter().find(|condition| condition.type_ == kind && condition.status == value);
+    Condition {
+        type_: kind.to_owned(),
+        status: value.to_owned(),
+        reason: reason.as_str().to_owned(),
+        message: message.to_owned(),
+        observed_generation: Some(generation),
+        last_transition_time: same.map_or_else(|| now.time(), |condition| condition.last_transition_time.clone()),
+    }
 }
 
 /// Fills in the status to write and the Events to send.
@@ -52,10 +82,15 @@ pub(super) fn finish(scene: &Scene<'_>, mut plan: Plan) -> Plan {
 }
 
 fn status(scene: &Scene<'_>, plan: &Plan) -> WhatsAppSessionStatus {
-    let Scene { desired, recorded, .. } = scene;
+    let Scene { desired, recorded, policy, .. } = scene;
     let mut status = (*recorded).clone();
     if let Some(pairing) = &plan.pairing {
         status.pairing = (*pairing != PairingStatus::default()).then(|| pairing.clone());
+    }
+    if !(desired.publish_in_status && policy.allow_qr_in_status)
+        && let Some(pairing) = &mut status.pairing
+    {
+        pairing.qr = None;
     }
     match &plan.action {
         Some(Action::RecordIntent { attempt }) => provision::intent(scene, *attempt, &mut status),
@@ -109,7 +144,9 @@ fn facts(scene: &Scene<'_>, plan: &Plan, status: &mut WhatsAppSessionStatus) {
         }
         Some(false) if was => {
             let reason = match &plan.situation {
-                Situation::Working(reason, ..) | Situation::Stalled(reason, ..) | Situation::Ready(reason, ..) => *reason,
+                Situation::Working(reason, ..) | Situation::Stalled(reason, ..) | Situation::Ready(reason, ..) => {
+                    *reason
+                }
                 Situation::Quiet | Situation::Suspended | Situation::Deleting(_) => Reason::Disconnected,
             };
             status.last_disconnect =
@@ -117,6 +154,19 @@ fn facts(scene: &Scene<'_>, plan: &Plan, status: &mut WhatsAppSessionStatus) {
         }
         _ => {}
     }
+}
+
+/// Completes the status of a create with the id it gave, and says so.
+pub fn born(status: &mut WhatsAppSessionStatus, id: &SessionId, at: &Time) -> Notice {
+    let note = words::created(id.as_str());
+    status.session_id = Some(id.as_str().to_owned());
+    if let Some(provisioned) = status.conditions.iter_mut().find(|condition| condition.type_ == "Provisioned") {
+        "True".clone_into(&mut provisioned.status);
+        Reason::Created.as_str().clone_into(&mut provisioned.reason);
+        provisioned.message.clone_from(&note);
+        provisioned.last_transition_time = at.clone();
+    }
+    Notice { warning: false, reason: Reason::Created, note }
 }
 
 /// Status, reason and message of `Ready`; whether `Reconciling` or `Stalled` goes with it.
@@ -145,15 +195,8 @@ fn say(situation: &Situation) -> Words<'_> {
 fn conditions(scene: &Scene<'_>, plan: &Plan, said: &Words<'_>, status: &mut WhatsAppSessionStatus) {
     let mut next: Vec<Condition> = Vec::new();
     let mut put = |kind: &str, value: &str, reason: Reason, message: String| {
-        let before = find(scene.recorded, kind).filter(|condition| condition.status == value);
-        next.push(Condition {
-            type_: kind.to_owned(),
-            status: value.to_owned(),
-            reason: reason.as_str().to_owned(),
-            message,
-            observed_generation: Some(scene.desired.generation),
-            last_transition_time: before.map_or_else(|| scene.now.time(), |c| c.last_transition_time.clone()),
-        });
+        let before = &scene.recorded.conditions;
+        next.push(condition(before, kind, value, reason, &message, scene.desired.generation, scene.now));
     };
     if let Some((value, reason, message)) = said.ready {
         put("Ready", value, reason, message.to_owned());
@@ -197,6 +240,9 @@ fn notices(scene: &Scene<'_>, plan: &Plan, next: &WhatsAppSessionStatus) -> Vec<
     if let Some(is) = changed("Provisioned").filter(|is| is.status == "True") {
         let reason = if next.adopted == Some(true) { Reason::Adopted } else { Reason::Created };
         notices.push(Notice { warning: false, reason, note: is.message });
+    }
+    if find(scene.recorded, "Suspended").is_some() && find(next, "Suspended").is_none() {
+        notices.push(Notice { warning: false, reason: Reason::Resumed, note: words::resumed() });
     }
     if plan.situation == Situation::Suspended {
         if changed("Suspended").is_some() {

@@ -4,8 +4,9 @@
 //! where a person must act.
 
 use crate::{
+    account::Stream,
     api::{names, reason::Reason},
-    provider::{Class, RemoteSession, SessionId},
+    provider::{Class, RemoteSession, SessionId, place::Refused},
 };
 
 use super::input::Desired;
@@ -15,12 +16,19 @@ const REQUEST: &str = "kubectl annotate --overwrite was";
 /// How to ask for a pairing.
 #[must_use]
 pub fn pair_command(desired: &Desired) -> String {
-    format!(
-        "{REQUEST} {} -n {} {}=\"$(date -u +%FT%TZ)\"",
-        desired.name,
-        desired.namespace,
-        names::PAIR_REQUESTED_AT
-    )
+    format!("{REQUEST} {} -n {} {}=\"$(date -u +%FT%TZ)\"", desired.name, desired.namespace, names::PAIR_REQUESTED_AT)
+}
+
+fn delete_command(desired: &Desired) -> String {
+    format!("kubectl delete was {} -n {}", desired.name, desired.namespace)
+}
+
+fn edit_command(desired: &Desired) -> String {
+    format!("kubectl edit was {} -n {}", desired.name, desired.namespace)
+}
+
+fn patch_command(desired: &Desired, spec: &str) -> String {
+    format!("kubectl patch was {} -n {} --type merge -p '{{\"spec\":{{{spec}}}}}'", desired.name, desired.namespace)
 }
 
 /// `AwaitingScan`.
@@ -71,7 +79,8 @@ pub fn waiting_for_name() -> String {
 /// `Retrying` after an answer to a create was lost.
 #[must_use]
 pub fn resolving() -> String {
-    "the answer to the create was lost; the provider's list decides whether it was made, before it is tried again".to_owned()
+    "the answer to the create was lost; the provider's list decides whether it was made, before it is tried again"
+        .to_owned()
 }
 
 /// `Connecting`.
@@ -89,7 +98,7 @@ pub fn waiting_for_stream() -> String {
 /// `Connecting` before the first QR.
 #[must_use]
 pub fn waiting_for_code() -> String {
-    "waiting for the provider's QR code".to_owned()
+    "the remote session is being connected; its QR code comes next".to_owned()
 }
 
 /// `Connected`.
@@ -124,15 +133,25 @@ pub fn throttled() -> String {
 
 /// `InvalidRequest` by the provider.
 #[must_use]
-pub fn invalid_request(detail: &str) -> String {
-    let detail = names::printable(detail, 200);
-    format!("the provider refused the request as invalid ({detail}); it is not sent again until the spec changes")
+pub fn invalid_request(desired: &Desired, detail: &str) -> String {
+    format!(
+        "the provider refused the request as invalid ({}); it is not sent again until the spec changes: {}",
+        names::printable(detail, 200),
+        edit_command(desired)
+    )
+}
+
+/// `InvalidRequest` that was never sent.
+#[must_use]
+pub fn invalid_spec(desired: &Desired, problem: &str) -> String {
+    format!("{}: {}", names::printable(problem, 200), edit_command(desired))
 }
 
 /// `PermissionDenied`.
 #[must_use]
 pub fn permission_denied() -> String {
-    "the provider denied permission; give the account's user the right to manage sessions, or use other credentials".to_owned()
+    "the provider denied permission; give the account's user the right to manage sessions, or use other credentials"
+        .to_owned()
 }
 
 /// `QuotaExceeded`.
@@ -143,8 +162,11 @@ pub fn quota_exceeded() -> String {
 
 /// `NotAllowed`.
 #[must_use]
-pub fn not_allowed() -> String {
-    "spec.pairing.publishInStatus needs the operator's flag --allow-qr-in-status; set it, or remove the field".to_owned()
+pub fn not_allowed(desired: &Desired) -> String {
+    format!(
+        "spec.pairing.publishInStatus needs the operator's flag --allow-qr-in-status; set it, or do without: {}",
+        patch_command(desired, "\"pairing\":{\"publishInStatus\":false}")
+    )
 }
 
 /// `AccountNotReady`, no such object.
@@ -171,71 +193,148 @@ pub fn account_deleting(account: &str) -> String {
     format!("WhatsAppAccount {account} is being deleted and starts no new session")
 }
 
+/// An account that works.
+pub const ACCOUNT_READY: &str = "the provider accepts the credentials";
+
+/// An account whose calls wait.
+pub const ACCOUNT_THROTTLED: &str = "the provider asked for a pause; calls go on at status.retryAt";
+
+/// `EventsConnected`.
+#[must_use]
+pub fn stream(stream: Stream) -> &'static str {
+    match stream {
+        Stream::Live => "the event stream is up and tells what happens",
+        Stream::NotUnderstood => "changes happen that no event announced; the list is read at spec.pollInterval instead",
+        Stream::Offline => "the event stream is down and tried again; the list is read at spec.pollInterval meanwhile",
+        Stream::Disabled => "the event stream is switched off (spec.events.enabled)",
+    }
+}
+
+/// `DeletionBlocked`.
+#[must_use]
+pub fn deletion_blocked(sessions: usize) -> String {
+    let noun = if sessions == 1 { "session needs" } else { "sessions need" };
+    format!("{sessions} {noun} this account to end; see them: kubectl get was, then delete those that are not deleted yet")
+}
+
+/// An account that goes.
+#[must_use]
+pub fn account_goes(account: &str) -> String {
+    format!("WhatsAppAccount {account} is no longer needed by any session and goes")
+}
+
+/// `SecretNotFound`.
+#[must_use]
+pub fn secret_not_found(secret: &str) -> String {
+    format!(
+        "there is no Secret {secret} in this namespace; create it: kubectl create secret generic {secret} --type={} --from-literal=email=… --from-literal=password=…",
+        names::CREDENTIALS_TYPE
+    )
+}
+
+/// A credentials Secret that could not be read.
+#[must_use]
+pub fn secret_unreadable(secret: &str) -> String {
+    format!("Secret {secret} cannot be read from Kubernetes; it is tried again")
+}
+
+/// A base URL that may not be called.
+#[must_use]
+pub fn refused(refused: &Refused) -> String {
+    match refused {
+        Refused::NotAUrl => format!("{refused}; create the account again with another spec.baseUrl"),
+        Refused::Insecure => {
+            format!("{refused}; use https://, or run the operator with --allow-insecure-urls for a test")
+        }
+        Refused::Host(host) => {
+            format!("{refused}; if it is meant, run the operator with --allowed-host {host}")
+        }
+    }
+}
+
 /// `NameConflict` with a remote session.
 #[must_use]
-pub fn name_claimed(name: &str) -> String {
-    format!("a remote session named {name:?} exists and another object manages it; choose another spec.displayName")
+pub fn name_claimed(desired: &Desired, name: &str) -> String {
+    format!(
+        "a remote session named {name:?} exists and another object manages it; delete this object and apply it with another spec.displayName: {}",
+        delete_command(desired)
+    )
 }
 
 /// `NameConflict` with another object.
 #[must_use]
-pub fn name_wanted(name: &str, rival: &str) -> String {
+pub fn name_wanted(desired: &Desired, name: &str, rival: &str) -> String {
     let who = if rival.is_empty() { "another object".to_owned() } else { format!("WhatsAppSession {rival}") };
-    format!("{who} declares the remote name {name:?} already; choose another spec.displayName")
+    format!(
+        "{who} declares the remote name {name:?} already; delete this object and apply it with another spec.displayName: {}",
+        delete_command(desired)
+    )
 }
 
-/// `NameConflict` that the provider reported.
+/// `InvalidRequest`, by the account's prefix.
 #[must_use]
-pub fn name_too_long(name: &str) -> String {
+pub fn name_too_long(desired: &Desired, name: &str) -> String {
     format!(
-        "the remote name {name:?}, prefix included, has more than {} characters; choose a shorter spec.displayName",
-        names::REMOTE_NAME_MAX
+        "the remote name {name:?}, prefix included, has more than {} characters; delete this object and apply it with a shorter spec.displayName: {}",
+        names::REMOTE_NAME_MAX,
+        delete_command(desired)
     )
 }
 
 /// `AmbiguousCreate`.
 #[must_use]
-pub fn ambiguous(name: &str, candidates: &[SessionId]) -> String {
-    let ids = candidates.iter().take(10).map(SessionId::as_str).collect::<Vec<_>>().join(", ");
-    format!("several remote sessions are named {name:?}: {ids}; set spec.sessionId to the one that is meant")
+pub fn ambiguous(desired: &Desired, name: &str, candidates: &[SessionId]) -> String {
+    let ids = candidates.iter().take(5).map(SessionId::as_str).collect::<Vec<_>>().join(", ");
+    format!(
+        "several remote sessions are named {name:?}: {ids}; say which one is meant: {}",
+        patch_command(desired, "\"sessionId\":\"ID\"")
+    )
 }
 
 /// `SessionClaimed`.
 #[must_use]
-pub fn claimed(id: &SessionId) -> String {
-    format!("another object manages the remote session {id}")
+pub fn claimed(desired: &Desired, id: &SessionId) -> String {
+    format!(
+        "another object manages the remote session {id}; delete this one, which touches nothing there: {}",
+        delete_command(desired)
+    )
 }
 
 /// `NotAllowed` to adopt.
 #[must_use]
-pub fn outside_prefix(remote: &RemoteSession, prefix: &str) -> String {
+pub fn outside_prefix(desired: &Desired, remote: &RemoteSession, prefix: &str) -> String {
     format!(
-        "the remote session {} is named {:?}, without the account's prefix {prefix:?}, so it is somebody else's",
+        "the remote session {} is named {:?}, without the account's prefix {prefix:?}, so it is somebody else's; delete this object: {}",
         remote.id,
-        names::printable(&remote.name, 100)
+        names::printable(&remote.name, 100),
+        delete_command(desired)
     )
 }
 
 /// `Missing`.
 #[must_use]
-pub fn missing(id: &SessionId) -> String {
+pub fn missing(desired: &Desired, id: &SessionId) -> String {
     format!(
-        "the provider knows no session {id} any more; nothing is paired again by itself. Restore it there, or delete this object and apply it again"
+        "the provider knows no session {id} any more; nothing is paired again by itself. Restore it there, or delete this object and apply it again: {}",
+        delete_command(desired)
     )
 }
 
 /// `Missing`, an id that was asked for.
 #[must_use]
-pub fn wanted_missing(id: &SessionId) -> String {
-    format!("spec.sessionId {id} is not among the account's remote sessions")
+pub fn wanted_missing(desired: &Desired, id: &SessionId) -> String {
+    format!(
+        "spec.sessionId {id} is not among the account's remote sessions; if it is wrong, delete this object and apply it with the right one: {}",
+        delete_command(desired)
+    )
 }
 
 /// `SecretConflict`.
 #[must_use]
 pub fn secret_conflict(desired: &Desired) -> String {
     format!(
-        "Secret {} exists and is not this session's; it is not touched. Delete or rename it, or choose another spec.pairing.secretName",
-        desired.secret_name
+        "Secret {} exists and is not this session's; it is not touched. See whose it is before it goes: kubectl describe secret {} -n {}",
+        desired.secret_name, desired.secret_name, desired.namespace
     )
 }
 
@@ -243,6 +342,12 @@ pub fn secret_conflict(desired: &Desired) -> String {
 #[must_use]
 pub fn suspended() -> String {
     "spec.suspend is true: nothing is changed until it is false".to_owned()
+}
+
+/// `Resumed`.
+#[must_use]
+pub fn resumed() -> String {
+    "spec.suspend is false: the session is kept as declared again".to_owned()
 }
 
 /// `Deleting`.
@@ -257,11 +362,21 @@ pub fn deleting_waits(why: &str) -> String {
     format!("the remote session cannot be disconnected yet: {why}")
 }
 
+/// `Deleting` that takes too long.
+#[must_use]
+pub fn deleting_late() -> String {
+    "the remote session is still to be disconnected, past the deletion deadline; the next failure lets it go".to_owned()
+}
+
 /// `DeletionGaveUp`.
 #[must_use]
 pub fn gave_up(desired: &Desired, id: Option<&str>) -> String {
-    let what = id.map_or_else(|| "a create whose outcome is not known".to_owned(), |id| format!("the remote session {id}"));
-    format!("WhatsAppSession {} is let go past its deletion deadline; {what} was left as it was at the provider", desired.name)
+    let what =
+        id.map_or_else(|| "a create whose outcome is not known".to_owned(), |id| format!("the remote session {id}"));
+    format!(
+        "WhatsAppSession {} is let go past its deletion deadline; {what} was left as it was at the provider",
+        desired.name
+    )
 }
 
 /// `Created`.

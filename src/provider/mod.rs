@@ -6,6 +6,7 @@ pub mod decode;
 pub mod error;
 pub mod http;
 pub mod model;
+pub mod place;
 pub mod socket;
 pub mod wire;
 

@@ -77,7 +77,7 @@ impl Rig {
         let (ring_accounts, accounts) = mpsc::unbounded_channel();
         let key = ObjectRef::new("account").within("ns");
         let bells = Bells { sessions: ring_sessions, accounts: ring_accounts };
-        let account = Account::new(key, provider.clone(), settings, credentials, bells);
+        let account = Account::new(key, "uid".to_owned(), provider.clone(), settings, credentials, bells);
         Self { provider, account, sessions, task: None, _accounts: accounts }
     }
 

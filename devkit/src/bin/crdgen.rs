@@ -1,0 +1,44 @@
+//! Writes `crds/` and `docs/api-reference.md` from the types of the API, or checks that they are up to date.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for people")]
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use devkit::{assets, generated};
+
+#[derive(Parser)]
+#[command(about = "Writes crds/ and docs/api-reference.md from the types of the API")]
+struct Args {
+    /// Change nothing; fail when a file is not up to date.
+    #[arg(long)]
+    check: bool,
+    /// The top of the repository.
+    #[arg(long, value_name = "DIRECTORY", default_value_os_t = assets::repository())]
+    top: PathBuf,
+}
+
+fn main() -> ExitCode {
+    let Args { check, top } = Args::parse();
+    match run(check, &top) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("crdgen: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(check: bool, top: &std::path::Path) -> Result<ExitCode, generated::Error> {
+    if check {
+        let stale = generated::stale(top)?;
+        for file in &stale {
+            eprintln!("{} is not what src/api says: run `{}` and commit the result", file.path, generated::COMMAND);
+        }
+        return Ok(if stale.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    }
+    for path in generated::write(top)? {
+        println!("wrote {path}");
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,103 @@
+//! The operator's flags and environment, checked once at the start.
+
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+
+/// Keeps `WhatsAppSession` objects and the sessions of `ActiWAPI` in line.
+///
+/// The Kubernetes client follows KUBECONFIG or ~/.kube/config, then the in-cluster files.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "whatsapp-operator", version, about)]
+pub struct Config {
+    /// Namespace to watch; repeatable. All namespaces without it.
+    #[arg(long = "watch-namespace", value_name = "NS", env = "WHATSAPP_OPERATOR_WATCH_NAMESPACE", value_delimiter = ',', value_parser = namespace)]
+    pub watch_namespaces: Vec<String>,
+    /// Allow http:// base URLs, loopback addresses and any host: for demo and tests.
+    #[arg(long, env = "WHATSAPP_OPERATOR_ALLOW_INSECURE_URLS")]
+    pub allow_insecure_urls: bool,
+    /// Host an account's base URL may name; repeatable. Not consulted with --allow-insecure-urls.
+    #[arg(long = "allowed-host", value_name = "HOST[:PORT]", env = "WHATSAPP_OPERATOR_ALLOWED_HOST", value_delimiter = ',', default_value = "api.actiwapi.com")]
+    pub allowed_hosts: Vec<String>,
+    /// Allow spec.pairing.publishInStatus, which shows pairing codes to everybody who may read sessions.
+    #[arg(long, env = "WHATSAPP_OPERATOR_ALLOW_QR_IN_STATUS")]
+    pub allow_qr_in_status: bool,
+    /// How long a deletion tries to disconnect the remote session before it lets go.
+    #[arg(long, value_name = "DURATION", env = "WHATSAPP_OPERATOR_DELETION_DEADLINE", default_value = "10m", value_parser = duration)]
+    pub deletion_deadline: Duration,
+    /// How long a call whose answer was lost may take to show at the provider.
+    #[arg(long, value_name = "DURATION", env = "WHATSAPP_OPERATOR_SETTLE_TIME", default_value = "15s", value_parser = duration)]
+    pub settle_time: Duration,
+    /// How much the operator's own code logs; other libraries are capped at info, as some log tokens below it.
+    #[arg(long, value_enum, env = "WHATSAPP_OPERATOR_LOG_LEVEL", default_value_t = LogLevel::Info)]
+    pub log_level: LogLevel,
+    /// One JSON object a line, or text for people.
+    #[arg(long, value_enum, env = "WHATSAPP_OPERATOR_LOG_FORMAT", default_value_t = LogFormat::Json)]
+    pub log_format: LogFormat,
+}
+
+/// How much is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[expect(missing_docs, reason = "the words are the documentation")]
+pub enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+/// How it is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[expect(missing_docs, reason = "the words are the documentation")]
+pub enum LogFormat {
+    Json,
+    Text,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(duration) if !duration.is_zero() => Ok(duration),
+        _ => Err("not a duration such as 30s or 10m".to_owned()),
+    }
+}
+
+fn namespace(text: &str) -> Result<String, String> {
+    let fits = (1..=63).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        && !text.starts_with('-')
+        && !text.ends_with('-');
+    if fits { Ok(text.to_owned()) } else { Err("not the name of a namespace".to_owned()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(args: &[&str]) -> Result<Config, clap::Error> {
+        Config::try_parse_from([&["whatsapp-operator"], args].concat())
+    }
+
+    #[test]
+    fn the_defaults_are_safe() {
+        let config = parsed(&[]).unwrap();
+        assert!(!config.allow_insecure_urls && !config.allow_qr_in_status && config.watch_namespaces.is_empty());
+        assert_eq!(config.allowed_hosts, ["api.actiwapi.com"]);
+        assert_eq!(config.deletion_deadline, Duration::from_mins(10));
+        assert_eq!(config.settle_time, Duration::from_secs(15));
+    }
+
+    #[test]
+    fn bad_flags_are_refused_in_a_sentence() {
+        for (args, says) in [
+            (&["--settle-time", "soon"][..], "not a duration"),
+            (&["--settle-time", "0s"], "not a duration"),
+            (&["--watch-namespace", "Sales_1"], "not the name of a namespace"),
+            (&["--log-level", "loud"], "possible values"),
+            (&["--alow-insecure-urls"], "unexpected argument"),
+        ] {
+            let error = parsed(args).unwrap_err().to_string();
+            assert!(error.contains(says), "{args:?}: {error}");
+        }
+    }
+}

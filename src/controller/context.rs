@@ -1,0 +1,90 @@
+//! What both controllers share.
+
+use std::{sync::Arc, time::Duration};
+
+use kube::runtime::reflector::ObjectRef;
+use tokio::sync::{mpsc, watch};
+use url::Url;
+
+use super::{looks::Looks, memories::Memories};
+use crate::{
+    account::{Account, Bells},
+    api::{WhatsAppAccount, WhatsAppSession},
+    decide::Policy,
+    execute::Effects,
+    observe::Sources,
+    provider::{Provider, place::Places},
+};
+
+/// Opens the provider at a base URL; the real one speaks HTTPS.
+pub type Open = Arc<dyn Fn(&Url) -> Result<Arc<dyn Provider>, String> + Send + Sync>;
+
+/// Shared by both controllers.
+pub struct Context {
+    /// Whatever changes something.
+    pub effects: Effects,
+    /// The caches and the running accounts.
+    pub sources: Arc<Sources>,
+    /// The operator's settings.
+    pub policy: Policy,
+    /// Which base URLs may be called.
+    pub places: Places,
+    /// Opens a provider.
+    pub open: Open,
+    /// What is remembered of each session.
+    pub memories: Memories,
+    /// What is remembered of each account.
+    pub looks: Looks,
+    /// Wakes reconciles.
+    pub bells: Bells,
+    /// Brings accounts to life.
+    pub births: mpsc::UnboundedSender<Arc<Account>>,
+    /// True once both kinds were listed: before, nobody knows who claims what.
+    pub synced: watch::Receiver<bool>,
+}
+
+impl Context {
+    /// Waits until the caches are complete.
+    pub async fn synced(&self) {
+        let mut synced = self.synced.clone();
+        // A closed channel is a process on its way out.
+        let _ = synced.wait_for(|synced| *synced).await;
+    }
+
+    /// A session object is gone: everything kept about it goes too, and its account counts anew.
+    pub fn gone(&self, uid: &str, account: &ObjectRef<WhatsAppAccount>) {
+        self.memories.forget(uid);
+        self.sources.registry.release(uid);
+        if let Some(account) = self.sources.registry.get(account) {
+            account.forget(uid);
+        }
+        if self.sources.index.remove(uid).is_some() {
+            self.ring_account(account.clone());
+        }
+    }
+
+    /// Wakes one session.
+    pub fn ring_session(&self, session: ObjectRef<WhatsAppSession>) {
+        let _ = self.bells.sessions.send(session);
+    }
+
+    /// Wakes one account.
+    pub fn ring_account(&self, account: ObjectRef<WhatsAppAccount>) {
+        let _ = self.bells.accounts.send(account);
+    }
+
+    /// Wakes all sessions of an account.
+    pub fn ring_sessions_of(&self, account: &ObjectRef<WhatsAppAccount>) {
+        for session in self.sources.index.of_account(account) {
+            self.ring_session(session);
+        }
+    }
+}
+
+/// The pause after Kubernetes refused something so many times in a row: doubling from 1 s to 1 min, with full jitter
+/// above a floor of 1 s.
+#[must_use]
+pub fn pause(troubles: u32) -> Duration {
+    let ceiling = Duration::from_secs(1).saturating_mul(1 << troubles.min(6)).min(Duration::from_mins(1));
+    ceiling.mul_f64(rand::random::<f64>()).max(Duration::from_secs(1))
+}

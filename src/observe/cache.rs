@@ -1,0 +1,106 @@
+//! Objects as last seen: the watch, overlaid by what our own writes returned until the watch has caught up.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use kube::{
+    Resource, ResourceExt,
+    runtime::reflector::{ObjectRef, Store},
+};
+
+/// The cache of one kind.
+pub struct Cache<K: Resource<DynamicType = ()> + Clone + 'static> {
+    store: Store<K>,
+    overlay: Mutex<HashMap<ObjectRef<K>, Arc<K>>>,
+}
+
+impl<K: Resource<DynamicType = ()> + Clone + 'static> Cache<K> {
+    /// Over what a watch puts into `store`.
+    #[must_use]
+    pub fn new(store: Store<K>) -> Self {
+        Self { store, overlay: Mutex::default() }
+    }
+
+    fn overlay(&self) -> MutexGuard<'_, HashMap<ObjectRef<K>, Arc<K>>> {
+        self.overlay.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The object as it is now, as far as is known here.
+    #[must_use]
+    pub fn get(&self, key: &ObjectRef<K>) -> Option<Arc<K>> {
+        let watched = self.store.get(key);
+        let mut overlay = self.overlay();
+        let Some(written) = overlay.get(key) else { return watched };
+        match watched {
+            Some(watched) if version(&*watched) < version(&**written) => Some(written.clone()),
+            // Caught up, or gone.
+            watched => {
+                overlay.remove(key);
+                watched
+            }
+        }
+    }
+
+    /// What a write of ours, or a read of one object, returned.
+    pub fn learn(&self, object: K) -> Arc<K> {
+        let object = Arc::new(object);
+        self.overlay().insert(ObjectRef::from_obj(&*object), object.clone());
+        object
+    }
+
+    /// A write of ours, or a read, said that the object is gone.
+    pub fn forget(&self, key: &ObjectRef<K>) {
+        self.overlay().remove(key);
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.store.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.store.is_empty()
+    }
+}
+
+/// Resource versions of one kind compare as numbers. Source: KEP-5504.
+fn version<K: Resource>(object: &K) -> u64 {
+    object.resource_version().and_then(|version| version.parse().ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::ConfigMap;
+    use kube::runtime::{reflector, watcher::Event};
+
+    use super::*;
+
+    fn object(version: &str) -> ConfigMap {
+        let mut object = ConfigMap::default();
+        object.metadata.name = Some("a".to_owned());
+        object.metadata.namespace = Some("ns".to_owned());
+        object.metadata.resource_version = Some(version.to_owned());
+        object
+    }
+
+    #[test]
+    fn a_write_of_ours_is_seen_until_the_watch_has_caught_up() {
+        let (store, mut writer) = reflector::store();
+        let cache = Cache::new(store);
+        let key = ObjectRef::from_obj(&object("9"));
+        writer.apply_watcher_event(&Event::Apply(object("9")));
+        cache.learn(object("10"));
+        let seen = || cache.get(&key).and_then(|seen| seen.resource_version());
+        assert_eq!(seen().as_deref(), Some("10"));
+        writer.apply_watcher_event(&Event::Apply(object("11")));
+        assert_eq!(seen().as_deref(), Some("11"));
+        cache.learn(object("12"));
+        writer.apply_watcher_event(&Event::Delete(object("13")));
+        assert_eq!(seen(), None);
+    }
+}

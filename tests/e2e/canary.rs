@@ -1,0 +1,1 @@
+//! No token, password, QR or pairing code where it does not belong.

@@ -1,0 +1,1 @@
+//! Tokens that expire, passwords that change, Secrets that are not usable.

@@ -1,0 +1,1 @@
+//! Letting go: always ends, and takes with it what it must.

@@ -1,0 +1,1 @@
+//! Every example is applied as it stands and reaches its state.

@@ -1,0 +1,16 @@
+//! The whole on a real API server with its controller manager, against a real HTTP and Socket.IO server. One control plane
+//! serves all of it; each test has a namespace, a simulator and an operator process of its own.
+
+mod canary;
+mod crash;
+mod credentials;
+mod deletion;
+mod dialects;
+mod errors;
+mod examples;
+mod lifecycle;
+mod pairing;
+mod scale;
+
+/// The program under test.
+const OPERATOR: &str = env!("CARGO_BIN_EXE_whatsapp-operator");

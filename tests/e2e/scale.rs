@@ -1,0 +1,1 @@
+//! Many sessions cost one sweep and, once settled, nothing.
