@@ -1,5 +1,6 @@
 //! One test's world: a namespace on a shared control plane, a simulator, and an operator process that watches that
 //! namespace alone.
+#![expect(clippy::panic, clippy::expect_used, clippy::indexing_slicing, reason = "this is test code, and a panic is how a test fails")]
 
 use std::{
     fmt::Debug,
@@ -63,6 +64,7 @@ pub struct World {
     operator: Option<Operator>,
 }
 
+static CRDS: OnceCell<()> = OnceCell::const_new();
 static NAMESPACES: AtomicUsize = AtomicUsize::new(0);
 
 impl World {
@@ -78,7 +80,6 @@ impl World {
     pub async fn with(binary: &str, options: Options) -> Self {
         let plane = control_plane::shared().await.unwrap_or_else(|error| panic!("{error}"));
         let client = plane.client().unwrap_or_else(|error| panic!("{error}"));
-        static CRDS: OnceCell<()> = OnceCell::const_new();
         CRDS.get_or_init(|| install_crds(&client)).await;
         let number = NAMESPACES.fetch_add(1, Ordering::Relaxed);
         let namespace = format!("test-{}-{number}", std::process::id());
@@ -179,7 +180,7 @@ impl World {
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned,
     {
         let deleted = self.api::<K>().delete(name, &DeleteParams::default()).await;
-        deleted.map(drop).unwrap_or_else(|error| panic!("{error}"));
+        deleted.map_or_else(|error| panic!("{error}"), drop);
     }
 
     /// Credentials for a tenant of the simulator.
@@ -330,10 +331,10 @@ impl World {
                 }
             }
         };
-        match timeout(PATIENCE, wait).await {
-            Ok(note) => note,
-            Err(_) => panic!("no Event {reason} about {name}: {:?}\n{}", self.events(name).await, self.log_tail()),
+        if let Ok(note) = timeout(PATIENCE, wait).await {
+            return note;
         }
+        panic!("no Event {reason} about {name}: {:?}\n{}", self.events(name).await, self.log_tail());
     }
 
     /// What the operator has asked of the API server: verb, resource with subresource, and code.
@@ -444,7 +445,7 @@ async fn create_namespace(client: &Client, name: &str) {
     let namespace: Namespace =
         serde_json::from_value(json!({"metadata": {"name": name}})).unwrap_or_else(|error| panic!("{error}"));
     let created = Api::<Namespace>::all(client.clone()).create(&PostParams::default(), &namespace).await;
-    created.map(drop).unwrap_or_else(|error| panic!("{error}"));
+    created.map_or_else(|error| panic!("{error}"), drop);
 }
 
 /// Installs the CRDs and waits until they are served.
@@ -457,7 +458,7 @@ pub async fn install_crds(client: &Client) {
         let name = crd["metadata"]["name"].as_str().unwrap_or_default().to_owned();
         let params = PatchParams::apply("devkit").force();
         let applied = api.patch(&name, &params, &Patch::Apply(&crd)).await;
-        applied.map(drop).unwrap_or_else(|error| panic!("{error}"));
+        applied.map_or_else(|error| panic!("{error}"), drop);
         let established = await_condition(api.clone(), &name, conditions::is_crd_established());
         let established = timeout(PATIENCE, established).await;
         assert!(established.is_ok_and(|e| e.is_ok()), "{name} is not established");

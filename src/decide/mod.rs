@@ -97,6 +97,10 @@ fn alive(scene: &Scene<'_>) -> Plan {
         },
     };
     match desired.recorded_id(recorded) {
+        Some(id) if observed.outclaimed => {
+            let stalled = Plan::stalled(Reason::SessionClaimed, words::claimed(desired, &id), Phase::Stalled);
+            pairing::covered(scene, stalled).again(SLOW)
+        }
         Some(id) => connection::decide(scene, sight, &id),
         None => provision::decide(scene, sight),
     }

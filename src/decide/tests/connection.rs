@@ -107,6 +107,19 @@ fn a_paired_session_is_reconnected_unless_only_a_person_can_help() {
 }
 
 #[test]
+fn who_loses_a_claim_does_nothing_remote() {
+    for liveness in [Liveness::Connected, Liveness::Disconnected, Liveness::QrPending] {
+        let mut stage = Stage::connected();
+        stage.observed.outclaimed = true;
+        stage.desired.pair_request = Some("now".to_owned());
+        stage.shows(liveness);
+        let plan = stage.run();
+        assert_eq!((plan.action, plan.again), (None, Some(SLOW)));
+        assert_eq!(stage.said(), "Stalled False/SessionClaimed Stalled");
+    }
+}
+
+#[test]
 fn a_settled_session_costs_nothing() {
     let mut stage = Stage::connected();
     for _ in 0..3 {

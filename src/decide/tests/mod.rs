@@ -146,6 +146,7 @@ impl Stage {
                 name_state: NameState::Free(None),
                 rival: None,
                 wanted_id_claimed: false,
+                outclaimed: false,
                 wanted: None,
                 prefix: "acme-".to_owned(),
             },
