@@ -223,9 +223,10 @@ impl Account {
         self.stop.is_cancelled()
     }
 
-    /// Ends the account's task. Calls in flight end with their callers.
+    /// Ends the account's task. Calls in flight end with their callers; who still waits for leave is turned away.
     pub fn stop(&self) {
         self.stop.cancel();
+        self.limiter.close();
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
