@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// Far more than anything here takes on a busy machine; only a fault gets this far.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_mins(2);
 const LOG_LINES: usize = 60;
 
 /// How a world differs from the plain one.
