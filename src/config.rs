@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 
-/// Keeps `WhatsAppSession` objects and the sessions of ActiWAPI in line.
+/// Keeps `WhatsAppSession` objects and the sessions of `ActiWAPI` in line.
 ///
 /// The Kubernetes client follows KUBECONFIG or ~/.kube/config, then the in-cluster files.
 #[derive(Clone, Debug, Parser)]

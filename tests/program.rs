@@ -1,4 +1,5 @@
 //! The program itself: how it starts, what it says when it cannot, and how it ends.
+#![allow(clippy::unwrap_used)]
 
 use std::{
     path::PathBuf,
@@ -87,7 +88,7 @@ async fn without_crds_it_waits_and_works_when_they_come() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    timeout(Duration::from_secs(60), waits).await.expect("it says that the CRDs are missing");
+    timeout(Duration::from_mins(1), waits).await.expect("it says that the CRDs are missing");
     let client = plane.client().unwrap();
     devkit::world::install_crds(&client).await;
     let api: Api<WhatsAppSession> = Api::namespaced(client, "default");
@@ -98,7 +99,7 @@ async fn without_crds_it_waits_and_works_when_they_come() {
     let told = await_condition(api, "a", |session: Option<&WhatsAppSession>| {
         session.and_then(|s| s.status.as_ref()).is_some_and(|status| status.observed_generation == Some(1))
     });
-    timeout(Duration::from_secs(60), told).await.expect("it works").unwrap();
+    timeout(Duration::from_mins(1), told).await.expect("it works").unwrap();
     let said = std::fs::read_to_string(&log).unwrap();
     assert_eq!(said.matches("are not installed").count(), 1, "once is enough: {said}");
     let status = operator.stop(Duration::from_secs(20)).await.unwrap();

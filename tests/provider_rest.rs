@@ -1,4 +1,5 @@
 //! The REST client against a real HTTP server on a loopback port.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::{
     collections::BTreeMap,

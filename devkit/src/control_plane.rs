@@ -331,13 +331,20 @@ impl ControlPlane {
     /// All requests answered so far, as events of `audit.k8s.io/v1` without bodies. The last one
     /// may show up a moment after its answer.
     pub fn audit_events(&self) -> Result<Vec<Value>, Error> {
+        self.audit_events_about("")
+    }
+
+    /// The same, but only those whose line holds this text: reading all of them takes a second in a large test run.
+    pub fn audit_events_about(&self, text: &str) -> Result<Vec<Value>, Error> {
         let path = Files::new(self.directory.path()).audit_log;
         let file = fs::File::open(&path).map_err(failed("cannot open the audit log"))?;
         let mut events = Vec::new();
         for line in BufReader::new(file).lines() {
             let line = line.map_err(failed("cannot read the audit log"))?;
             // Only the last line can be incomplete: it is just being written.
-            if let Ok(event) = serde_json::from_str(&line) {
+            if line.contains(text)
+                && let Ok(event) = serde_json::from_str(&line)
+            {
                 events.push(event);
             }
         }

@@ -1,5 +1,6 @@
 //! One test's world: a namespace on a shared control plane, a simulator, and an operator process that watches that
 //! namespace alone.
+#![expect(clippy::panic, clippy::expect_used, clippy::indexing_slicing, reason = "this is test code, and a panic is how a test fails")]
 
 use std::{
     fmt::Debug,
@@ -8,7 +9,10 @@ use std::{
     time::Duration,
 };
 
-use actiwapi_sim::{Config, Simulator};
+use actiwapi_sim::{
+    Config, Simulator,
+    state::{State, journal::Entry},
+};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -42,6 +46,8 @@ pub struct Options {
     pub args: Vec<String>,
     /// Do not start the operator yet.
     pub without_operator: bool,
+    /// Run the operator without `--allow-insecure-urls`: it then calls no simulator.
+    pub secure: bool,
 }
 
 /// One test's world. Everything in it ends when it is dropped.
@@ -58,6 +64,7 @@ pub struct World {
     operator: Option<Operator>,
 }
 
+static CRDS: OnceCell<()> = OnceCell::const_new();
 static NAMESPACES: AtomicUsize = AtomicUsize::new(0);
 
 impl World {
@@ -73,7 +80,6 @@ impl World {
     pub async fn with(binary: &str, options: Options) -> Self {
         let plane = control_plane::shared().await.unwrap_or_else(|error| panic!("{error}"));
         let client = plane.client().unwrap_or_else(|error| panic!("{error}"));
-        static CRDS: OnceCell<()> = OnceCell::const_new();
         CRDS.get_or_init(|| install_crds(&client)).await;
         let number = NAMESPACES.fetch_add(1, Ordering::Relaxed);
         let namespace = format!("test-{}-{number}", std::process::id());
@@ -82,12 +88,14 @@ impl World {
         let kubeconfig = plane.impersonate(&operator_user(&namespace)).unwrap_or_else(|error| panic!("{error}"));
         let mut args = vec![
             format!("--watch-namespace={namespace}"),
-            "--allow-insecure-urls".to_owned(),
             "--log-format=text".to_owned(),
             "--log-level=trace".to_owned(),
             // A lost answer shows at once here, and no test should wait longer for it.
             "--settle-time=1s".to_owned(),
         ];
+        if !options.secure {
+            args.push("--allow-insecure-urls".to_owned());
+        }
         args.extend(options.args);
         let log = plane.directory().join(format!("operator-{namespace}.log"));
         let settings = Settings { binary: Path::new(binary).to_path_buf(), kubeconfig, log, args };
@@ -172,7 +180,7 @@ impl World {
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned,
     {
         let deleted = self.api::<K>().delete(name, &DeleteParams::default()).await;
-        deleted.map(drop).unwrap_or_else(|error| panic!("{error}"));
+        deleted.map_or_else(|error| panic!("{error}"), drop);
     }
 
     /// Credentials for a tenant of the simulator.
@@ -323,10 +331,10 @@ impl World {
                 }
             }
         };
-        match timeout(PATIENCE, wait).await {
-            Ok(note) => note,
-            Err(_) => panic!("no Event {reason} about {name}: {:?}\n{}", self.events(name).await, self.log_tail()),
+        if let Ok(note) = timeout(PATIENCE, wait).await {
+            return note;
         }
+        panic!("no Event {reason} about {name}: {:?}\n{}", self.events(name).await, self.log_tail());
     }
 
     /// What the operator has asked of the API server: verb, resource with subresource, and code.
@@ -336,7 +344,7 @@ impl World {
     #[must_use]
     pub fn requests(&self) -> Vec<(String, String, u64)> {
         let user = operator_user(&self.namespace);
-        let events = self.plane.audit_events().unwrap_or_else(|error| panic!("{error}"));
+        let events = self.plane.audit_events_about(&user).unwrap_or_else(|error| panic!("{error}"));
         let mine = events.iter().filter(|event| event["impersonatedUser"]["username"] == user.as_str());
         mine.map(|event| {
             let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -354,6 +362,44 @@ impl World {
         let reads = ["get", "list", "watch"];
         let requests = self.requests().into_iter();
         requests.filter(|(verb, r, _)| !reads.contains(&verb.as_str()) && r != "events").map(|(v, r, _)| (v, r)).collect()
+    }
+
+    /// Waits until the provider is as wished.
+    ///
+    /// # Panics
+    /// When it is not in time, with the calls it got and the operator's log.
+    pub async fn until_provider(&self, what: &str, wished: impl FnMut(&State) -> bool) {
+        if timeout(PATIENCE, self.sim.wait_until(wished)).await.is_err() {
+            panic!("{what}: not within {PATIENCE:?}\n{:?}\n{}", self.sim.counts(), self.log_tail());
+        }
+    }
+
+    /// Makes sure that the provider gets no such call for as long as `window`.
+    ///
+    /// # Panics
+    /// At once when it gets one.
+    pub async fn no_call(&self, what: &str, window: Duration, such: impl Fn(&Entry) -> bool) {
+        let count = |provider: &State| provider.journal().entries().iter().filter(|call| such(call)).count();
+        let before = self.sim.read(count);
+        let quiet = timeout(window, self.sim.wait_until(|provider| count(provider) > before)).await.is_err();
+        assert!(quiet, "{what} is called after all\n{}", self.log_tail());
+    }
+
+    /// Waits until the operator has read a Secret so many times more.
+    ///
+    /// # Panics
+    /// When it has not in time.
+    pub async fn until_secret_reads(&self, more: usize) {
+        let reads = || self.requests().iter().filter(|(verb, what, _)| verb == "get" && what == "secrets").count();
+        let wanted = reads() + more;
+        // The audit log is a file, which wakes nobody.
+        let mut looks = tokio::time::interval(Duration::from_millis(500));
+        let read = async {
+            while reads() < wanted {
+                looks.tick().await;
+            }
+        };
+        assert!(timeout(2 * PATIENCE, read).await.is_ok(), "no Secret was read\n{}", self.log_tail());
     }
 }
 
@@ -399,7 +445,7 @@ async fn create_namespace(client: &Client, name: &str) {
     let namespace: Namespace =
         serde_json::from_value(json!({"metadata": {"name": name}})).unwrap_or_else(|error| panic!("{error}"));
     let created = Api::<Namespace>::all(client.clone()).create(&PostParams::default(), &namespace).await;
-    created.map(drop).unwrap_or_else(|error| panic!("{error}"));
+    created.map_or_else(|error| panic!("{error}"), drop);
 }
 
 /// Installs the CRDs and waits until they are served.
@@ -412,7 +458,7 @@ pub async fn install_crds(client: &Client) {
         let name = crd["metadata"]["name"].as_str().unwrap_or_default().to_owned();
         let params = PatchParams::apply("devkit").force();
         let applied = api.patch(&name, &params, &Patch::Apply(&crd)).await;
-        applied.map(drop).unwrap_or_else(|error| panic!("{error}"));
+        applied.map_or_else(|error| panic!("{error}"), drop);
         let established = await_condition(api.clone(), &name, conditions::is_crd_established());
         let established = timeout(PATIENCE, established).await;
         assert!(established.is_ok_and(|e| e.is_ok()), "{name} is not established");

@@ -33,9 +33,7 @@ use self::{
 };
 use crate::{
     api::{Reason, WhatsAppAccount, WhatsAppSession},
-    provider::{
-        Class, Error, EventsConfig, Liveness, Provider, RemoteSession, SessionId, Subscription, Token, Usage,
-    },
+    provider::{Class, Error, EventsConfig, Liveness, Provider, RemoteSession, SessionId, Subscription, Token, Usage},
 };
 
 /// What of an account's spec a running account needs. All of it may change while it runs.
@@ -130,6 +128,8 @@ struct State {
     socket_up: bool,
     up_since: Option<Instant>,
     understood: bool,
+    /// The provider refused large pages.
+    small_pages: bool,
 }
 
 /// Where an account tells others that they should look.
@@ -190,6 +190,7 @@ impl Account {
                 socket_up: false,
                 up_since: None,
                 understood: true,
+                small_pages: false,
             }),
             board: Mutex::new(Board::default()),
             nudge: Notify::new(),
@@ -248,14 +249,15 @@ impl Account {
 
     /// Takes new settings over.
     pub fn configure(&self, settings: Settings) {
+        let (rate, burst) = (settings.rate, settings.burst);
         {
             let mut state = self.state();
             if state.settings == settings {
                 return;
             }
-            state.settings = settings.clone();
+            state.settings = settings;
         }
-        self.limiter.configure(settings.rate, settings.burst);
+        self.limiter.configure(rate, burst);
         self.nudge.notify_one();
         self.retune.notify_one();
     }
@@ -346,8 +348,9 @@ impl Account {
         let everybody = self.board().everybody();
         self.wake(everybody);
         self.changed();
-        // A listener that waited for usable credentials looks again.
+        // A listener that waited for usable credentials looks again, and so does an observer that waits for its interval.
         self.retune.notify_one();
+        self.nudge.notify_one();
     }
 
     /// Creates a remote session.
@@ -423,7 +426,7 @@ impl Account {
                 self.limiter.acquire(priority).await.map_err(paused)?;
                 let again = call(provider, &token, args).await;
                 if matches!(&again, Err(error) if error.class == Class::Unauthorized) {
-                    self.tokens.refuse().await;
+                    self.tokens.refuse(&token).await;
                 }
                 again
             }
@@ -439,28 +442,29 @@ impl Account {
                 self.changed();
             }
             Class::Unauthorized => {
-                let who = if self.tokens.email().await.is_some() {
-                    "email and password"
-                } else {
-                    "access token"
-                };
-                self.set_health(Health::Stalled(
+                let who = if self.tokens.email().await.is_some() { "email and password" } else { "access token" };
+                let stalled = Health::Stalled(
                     Reason::CredentialsInvalid,
-                    format!("the provider refused the {who}; they are not sent again until the credentials Secret changes"),
-                ));
+                    format!(
+                        "the provider refused the {who}; they are not sent again until the credentials Secret changes"
+                    ),
+                );
+                self.tokens.if_refused(|| self.set_health(stalled)).await;
             }
             Class::SubscriptionInactive => {
                 self.state().billing_due = Some(Instant::now());
                 self.set_health(Health::Stalled(
                     Reason::SubscriptionInactive,
-                    "the provider says the subscription is not active; renew it, calls go on by themselves then".to_owned(),
+                    "the provider says the subscription is not active; renew it, calls go on by themselves then"
+                        .to_owned(),
                 ));
             }
             Class::RequestLimit => {
                 self.state().billing_due = Some(Instant::now());
                 self.set_health(Health::Stalled(
                     Reason::RequestQuotaExceeded,
-                    "the plan's API requests are used up; calls go on by themselves with the next period or plan".to_owned(),
+                    "the plan's API requests are used up; calls go on by themselves with the next period or plan"
+                        .to_owned(),
                 ));
             }
             Class::SessionLimit => self.state().billing_due = Some(Instant::now()),

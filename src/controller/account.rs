@@ -31,6 +31,8 @@ use crate::{
 
 /// Between two status writes of one account.
 const SPACING: Duration = Duration::from_secs(5);
+/// Between two tries to read what Kubernetes did not give.
+const SOON: Duration = Duration::from_secs(5);
 
 /// Brings one account to life, keeps it supplied, and tells how it is.
 pub async fn reconcile(trigger: Arc<WhatsAppAccount>, context: Arc<Context>) -> Result<Action, Infallible> {
@@ -54,7 +56,7 @@ pub async fn reconcile(trigger: Arc<WhatsAppAccount>, context: Arc<Context>) -> 
 /// The object is gone: nothing of it may run on, and its sessions learn that.
 pub fn vanished(key: &ObjectRef<WhatsAppAccount>, context: &Context) {
     context.sources.registry.remove(key);
-    context.spacing.forget(key);
+    context.looks.forget(key);
     context.ring_sessions_of(key);
 }
 
@@ -75,7 +77,7 @@ async fn pass(
         }
         return Ok(None);
     }
-    let hindrance = supply(key, account, context, deleting).await?;
+    let (hindrance, fresh_for) = look(key, account, context, deleting).await?;
     let standing = hindrance.as_ref().map(|hindrance| {
         let why = hindrance.message.clone();
         if hindrance.stalled { Standing::Stalled(why) } else { Standing::NotReady(why) }
@@ -84,10 +86,33 @@ async fn pass(
         context.ring_sessions_of(key);
     }
     let blocked_by = (deleting && needed_by > 0).then_some(needed_by);
-    tracing::trace!(account = %key, hindrance = ?hindrance.as_ref().map(|h| h.reason), "supplied");
     let wait = report(key, account, context, hindrance.as_ref(), blocked_by).await?;
-    // The Secret is read again by name, in every state: nothing else tells that it changed.
-    Ok(Some(wait.unwrap_or(account.spec.poll_every()).min(account.spec.poll_every())))
+    Ok(Some(wait.map_or(fresh_for, |wait| wait.min(fresh_for))))
+}
+
+/// What keeps the account from running, and how long that answer is good. The Secret is read again by name once an
+/// interval in every state, because nothing else tells that it changed; its sessions' changes are no reason to.
+async fn look(
+    key: &ObjectRef<WhatsAppAccount>,
+    account: &WhatsAppAccount,
+    context: &Context,
+    deleting: bool,
+) -> Result<(Option<Hindrance>, Duration), Problem> {
+    let good_for = |hindrance: &Option<Hindrance>| match hindrance {
+        Some(Hindrance { reason: Reason::Retrying, .. }) => SOON,
+        _ => account.spec.poll_every(),
+    };
+    if let Some((hindrance, age)) = context.looks.last(account)
+        && let Some(left) = good_for(&hindrance).checked_sub(age).filter(|left| !left.is_zero())
+        && (hindrance.is_some() || context.sources.registry.get(key).is_some())
+    {
+        return Ok((hindrance, left));
+    }
+    let hindrance = supply(key, account, context, deleting).await?;
+    tracing::trace!(account = %key, hindrance = ?hindrance.as_ref().map(|h| h.reason), "looked");
+    context.looks.looked(account, hindrance.clone());
+    let left = good_for(&hindrance);
+    Ok((hindrance, left))
 }
 
 /// Sees to it that the account runs with the credentials its Secret holds now; what keeps it from that otherwise.
@@ -120,23 +145,20 @@ async fn supply(
     }
     let settings = settings(account);
     let uid = account.uid().unwrap_or_default();
-    match context.sources.registry.get(key).filter(|running| running.is_of(&uid)) {
-        Some(running) => {
-            running.configure(settings);
-            running.credentials(credentials).await;
-        }
-        None => {
-            let provider = match (context.open)(&url) {
-                Ok(provider) => provider,
-                Err(message) => return Ok(Some(Hindrance { reason: Reason::Retrying, message, stalled: false })),
-            };
-            let running = Account::new(key.clone(), uid, provider, settings, credentials, context.bells.clone());
-            context.sources.registry.put(key.clone(), running.clone());
-            // A closed channel is a process on its way out.
-            let _ = context.births.send(running);
-            context.ring_sessions_of(key);
-        }
+    if let Some(running) = context.sources.registry.get(key).filter(|running| running.is_of(&uid)) {
+        running.configure(settings);
+        running.credentials(credentials).await;
+        return Ok(None);
     }
+    let provider = match (context.open)(&url) {
+        Ok(provider) => provider,
+        Err(message) => return Ok(Some(Hindrance { reason: Reason::Retrying, message, stalled: false })),
+    };
+    let running = Account::new(key.clone(), uid, provider, settings, credentials, context.bells.clone());
+    context.sources.registry.put(key.clone(), running.clone());
+    // A closed channel is a process on its way out.
+    let _ = context.births.send(running);
+    context.ring_sessions_of(key);
     Ok(None)
 }
 
@@ -199,14 +221,14 @@ async fn report(
     let latest = context.sources.accounts.get(key);
     let latest = latest.as_deref().unwrap_or(account);
     let Some(patch) = status_patch(&latest.status.clone().unwrap_or_default(), &status, &[]) else { return Ok(paused) };
-    if let Some(left) = context.spacing.left(key, SPACING) {
+    if let Some(left) = context.looks.write_in(key, SPACING) {
         return Ok(Some(left));
     }
     let api: Api<WhatsAppAccount> =
         Api::namespaced(context.effects.client.clone(), &account.namespace().unwrap_or_default());
     let written = patch_status(&api, latest, &patch).await;
     if learn(context, key, written, "writing the status of the account")? {
-        context.spacing.spend(key);
+        context.looks.wrote(key);
         context.effects.announcer.announce(account, &notices);
     }
     Ok(paused)

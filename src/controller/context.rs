@@ -6,7 +6,7 @@ use kube::runtime::reflector::ObjectRef;
 use tokio::sync::{mpsc, watch};
 use url::Url;
 
-use super::{memories::Memories, spacing::Spacing};
+use super::{looks::Looks, memories::Memories};
 use crate::{
     account::{Account, Bells},
     api::{WhatsAppAccount, WhatsAppSession},
@@ -33,8 +33,8 @@ pub struct Context {
     pub open: Open,
     /// What is remembered of each session.
     pub memories: Memories,
-    /// Keeps the status writes of an account apart.
-    pub spacing: Spacing,
+    /// What is remembered of each account.
+    pub looks: Looks,
     /// Wakes reconciles.
     pub bells: Bells,
     /// Brings accounts to life.

@@ -1,13 +1,13 @@
 //! Wires caches, accounts and reconciles together and runs them.
 //!
-//! `watch` follows objects, `session` and `account` are the two reconciles, `memories` is what is remembered between two
-//! of a session's, `context` is what both share.
+//! `watch` follows objects, `session` and `account` are the two reconciles, `memories` and `looks` are what is remembered
+//! between two of them, `context` is what both share.
 
 mod account;
 pub mod context;
+mod looks;
 mod memories;
 mod session;
-mod spacing;
 pub mod watch;
 
 use std::{
@@ -38,7 +38,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use context::{Context, Open};
 
-use self::{spacing::Spacing, watch::Change};
+use self::{looks::Looks, watch::Change};
 use crate::{
     account::{Account, Bells, registry::Registry},
     api::{WhatsAppAccount, WhatsAppSession, names},
@@ -104,7 +104,7 @@ pub async fn run(parts: Parts, stop: CancellationToken) -> Result<(), Ended> {
         places,
         open,
         memories: memories::Memories::default(),
-        spacing: Spacing::default(),
+        looks: Looks::default(),
         bells: Bells { sessions: session_bell, accounts: account_bell },
         births,
         synced,
@@ -238,6 +238,7 @@ fn note_account(change: &Change<WhatsAppAccount>, context: &Context) {
 }
 
 /// What of an object makes it worth a look: everything but its status, which is our own doing.
+#[expect(clippy::unnecessary_wraps, reason = "the shape of a predicate")]
 fn trigger_of<K: Resource>(object: &K) -> Option<u64> {
     let mut hasher = DefaultHasher::new();
     object.meta().generation.hash(&mut hasher);
@@ -255,6 +256,7 @@ fn rings<K: Resource<DynamicType = ()> + Send + 'static>(
     stream::poll_fn(move |context| bell.poll_recv(context))
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the shape of an error policy")]
 fn never<K>(_: Arc<K>, error: &Infallible, _: Arc<Context>) -> Action {
     match *error {}
 }
@@ -271,7 +273,7 @@ async fn until<T, E: std::fmt::Display>(controller: impl Stream<Item = Result<T,
     });
     let overdue = async {
         stop.cancelled().await;
-        sleep(GRACE - Duration::from_secs(1)).await;
+        sleep(GRACE.saturating_sub(Duration::from_secs(1))).await;
     };
     tokio::select! {
         biased;

@@ -20,7 +20,7 @@ use crate::{
 const GRACE: Duration = Duration::from_secs(30);
 
 pub(super) fn decide(scene: &Scene<'_>) -> Plan {
-    let Scene { desired, recorded, memory, .. } = scene;
+    let Scene { desired, recorded, observed, memory, .. } = scene;
     if !desired.finalizer {
         return Plan::of(Situation::Quiet);
     }
@@ -32,7 +32,8 @@ pub(super) fn decide(scene: &Scene<'_>) -> Plan {
         return hidden;
     }
     let id = desired.recorded_id(recorded);
-    let nothing_remote = id.is_none() && !provision::unresolved(scene);
+    // Who lost a claim has nothing there of its own.
+    let nothing_remote = observed.outclaimed || (id.is_none() && !provision::unresolved(scene));
     if memory.let_go || nothing_remote || desired.deletion_policy == DeletionPolicy::Orphan {
         return hidden.then(Action::RemoveFinalizer);
     }

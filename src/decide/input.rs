@@ -168,6 +168,9 @@ pub struct Observed {
     pub rival: Option<String>,
     /// `spec.sessionId` is recorded by another object.
     pub wanted_id_claimed: bool,
+    /// The recorded id is recorded by another object too, and that one's claim is the better: it is older, or of the
+    /// same age with the lower UID.
+    pub outclaimed: bool,
     /// The remote session of `spec.sessionId`, while no id is recorded.
     pub wanted: Option<RemoteSession>,
     /// The account's prefix.

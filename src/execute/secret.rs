@@ -22,11 +22,11 @@ use crate::{
 
 /// Whether a Secret is the one that this very object publishes its codes in.
 fn is_ours(secret: &Secret, session: &WhatsAppSession) -> bool {
-    let controlled = |owner: &&OwnerReference| owner.controller == Some(true);
-    let controller = secret.owner_references().iter().find(controlled);
+    let controls = |owner: &&OwnerReference| owner.controller == Some(true);
+    let owner = secret.owner_references().iter().find(controls);
     secret.type_.as_deref() == Some(names::QR_TYPE)
         && session.uid().is_some()
-        && controller.map(|owner| &owner.uid) == session.metadata.uid.as_ref()
+        && owner.map(|owner| &owner.uid) == session.metadata.uid.as_ref()
 }
 
 fn data(pictures: &Pictures, qr: &Qr, expires_at: &str) -> BTreeMap<String, ByteString> {
@@ -47,6 +47,16 @@ fn data(pictures: &Pictures, qr: &Qr, expires_at: &str) -> BTreeMap<String, Byte
         put("pairingCode", code.expose().as_bytes());
     }
     data
+}
+
+fn secret(session: &WhatsAppSession, data: BTreeMap<String, ByteString>) -> Secret {
+    let mut secret = Secret { type_: Some(names::QR_TYPE.to_owned()), data: Some(data), ..Secret::default() };
+    secret.metadata.name = Some(session.qr_secret_name());
+    secret.metadata.namespace = session.namespace();
+    secret.metadata.owner_references = session.controller_owner_ref(&()).map(|owner| vec![owner]);
+    secret.metadata.labels =
+        Some(BTreeMap::from([("app.kubernetes.io/managed-by".to_owned(), names::MANAGER.to_owned())]));
+    secret
 }
 
 impl Effects {
@@ -71,8 +81,8 @@ impl Effects {
         };
         let now = self.now();
         let expires = seconds(now.wall.checked_add(good_for).unwrap_or(now.wall)).0.to_string();
-        let secret = self.secret(subject.session, data(&pictures, qr, &expires));
-        match self.write(subject, secret).await {
+        let made = secret(subject.session, data(&pictures, qr, &expires));
+        match self.write(subject, made).await {
             Ok(true) => {
                 let memory = &mut *subject.memory;
                 memory.published = Some(at);
@@ -87,16 +97,6 @@ impl Effects {
             }
         }
         Ok(Step::Again)
-    }
-
-    fn secret(&self, session: &WhatsAppSession, data: BTreeMap<String, ByteString>) -> Secret {
-        let mut secret = Secret { type_: Some(names::QR_TYPE.to_owned()), data: Some(data), ..Secret::default() };
-        secret.metadata.name = Some(session.qr_secret_name());
-        secret.metadata.namespace = session.namespace();
-        secret.metadata.owner_references = session.controller_owner_ref(&()).map(|owner| vec![owner]);
-        secret.metadata.labels =
-            Some(BTreeMap::from([("app.kubernetes.io/managed-by".to_owned(), names::MANAGER.to_owned())]));
-        secret
     }
 
     /// True when it is written, false when the name belongs to somebody else.

@@ -1,7 +1,7 @@
 //! Which object claims which remote session, and who wants which name: looked up, never searched.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -100,28 +100,25 @@ impl Index {
         self.inner().remove(uid).map(|entry| entry.account)
     }
 
-    /// Objects other than `uid` that have recorded this id.
+    /// Objects other than `uid` that have recorded this id, by their uid.
     #[must_use]
-    pub fn claimants(&self, id: &str, uid: &str) -> Vec<Entry> {
-        self.inner().others(|inner| inner.by_id.get(id), uid)
+    pub fn claimants(&self, id: &str, uid: &str) -> Vec<(String, Entry)> {
+        let inner = self.inner();
+        inner.entries_of(inner.by_id.get(id)).filter(|(other, _)| other != uid).collect()
     }
 
-    /// Objects other than `uid` that want this name, prefix aside.
+    /// Objects other than `uid` that want this name, prefix aside, by their uid.
     #[must_use]
     pub fn namesakes(&self, own_name: &str, uid: &str) -> Vec<(String, Entry)> {
         let inner = self.inner();
-        let Some(uids) = inner.by_name.get(own_name) else { return Vec::new() };
-        uids.iter()
-            .filter(|other| *other != uid)
-            .filter_map(|other| Some((other.clone(), inner.entries.get(other)?.clone())))
-            .collect()
+        inner.entries_of(inner.by_name.get(own_name)).filter(|(other, _)| other != uid).collect()
     }
 
     /// The sessions of an account.
     #[must_use]
     pub fn of_account(&self, account: &ObjectRef<WhatsAppAccount>) -> Vec<ObjectRef<WhatsAppSession>> {
-        let none = "";
-        self.inner().others(|inner| inner.by_account.get(account), none).into_iter().map(|e| e.session).collect()
+        let inner = self.inner();
+        inner.entries_of(inner.by_account.get(account)).map(|(_, entry)| entry.session).collect()
     }
 
     /// How many sessions an account has.
@@ -129,7 +126,7 @@ impl Index {
     pub fn count(&self, account: &ObjectRef<WhatsAppAccount>) -> Count {
         let inner = self.inner();
         let mut count = Count::default();
-        for entry in inner.by_account.get(account).into_iter().flatten().filter_map(|uid| inner.entries.get(uid)) {
+        for (_, entry) in inner.entries_of(inner.by_account.get(account)) {
             count.all += 1;
             count.connected += usize::from(entry.connected);
             count.finalizer += usize::from(entry.finalizer);
@@ -142,22 +139,11 @@ impl Index {
     pub fn is_recorded(&self, id: &str) -> bool {
         self.inner().by_id.contains_key(id)
     }
-
-    /// How many sessions each account has, for diagnosis.
-    #[must_use]
-    pub fn accounts(&self) -> BTreeMap<String, usize> {
-        self.inner().by_account.iter().map(|(account, uids)| (account.to_string(), uids.len())).collect()
-    }
 }
 
 impl Inner {
-    fn others<'a>(
-        &'a self,
-        uids: impl FnOnce(&'a Self) -> Option<&'a BTreeSet<String>>,
-        uid: &str,
-    ) -> Vec<Entry> {
-        let uids = uids(self).into_iter().flatten();
-        uids.filter(|other| *other != uid).filter_map(|other| self.entries.get(other).cloned()).collect()
+    fn entries_of(&self, uids: Option<&BTreeSet<String>>) -> impl Iterator<Item = (String, Entry)> {
+        uids.into_iter().flatten().filter_map(|uid| Some((uid.clone(), self.entries.get(uid)?.clone())))
     }
 
     fn insert(&mut self, uid: String, entry: Entry) {

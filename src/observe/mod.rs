@@ -58,6 +58,7 @@ impl Sources {
             name_state: self.registry.name(base_url, &full_name, &desired.uid),
             rival: recorded.is_none().then(|| self.rival(session, desired, &full_name, base_url)).flatten(),
             wanted_id_claimed: id.is_some_and(|id| self.is_claimed(id, &desired.uid, base_url)),
+            outclaimed: recorded.is_some_and(|id| self.is_outclaimed(id, desired, base_url)),
             wanted,
             full_name,
             prefix,
@@ -99,7 +100,15 @@ impl Sources {
     /// Whether an object other than `uid` has recorded this remote session of that provider.
     fn is_claimed(&self, id: &SessionId, uid: &str, base_url: &str) -> bool {
         let others = self.index.claimants(id.as_str(), uid);
-        others.iter().any(|other| self.same_tenant(&other.account, base_url).is_some())
+        others.iter().any(|(_, other)| self.same_tenant(&other.account, base_url).is_some())
+    }
+
+    /// Whether another object has recorded the same session, and has the better claim: the older one, then the lower uid.
+    fn is_outclaimed(&self, id: &SessionId, desired: &Desired, base_url: &str) -> bool {
+        let mine = (desired.created, &desired.uid);
+        let others = self.index.claimants(id.as_str(), &desired.uid);
+        let better = |(uid, other): &(String, index::Entry)| (other.created, uid) < mine;
+        others.iter().filter(|other| better(other)).any(|(_, other)| self.same_tenant(&other.account, base_url).is_some())
     }
 
     /// An older object without an id that wants the same remote name. Its name is told within its own namespace only.
@@ -125,6 +134,7 @@ fn nothing(account: AccountSight) -> Observed {
         name_state: crate::account::registry::NameState::Free(None),
         rival: None,
         wanted_id_claimed: false,
+        outclaimed: false,
         wanted: None,
         prefix: String::new(),
     }

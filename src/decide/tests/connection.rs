@@ -107,6 +107,19 @@ fn a_paired_session_is_reconnected_unless_only_a_person_can_help() {
 }
 
 #[test]
+fn who_loses_a_claim_does_nothing_remote() {
+    for liveness in [Liveness::Connected, Liveness::Disconnected, Liveness::QrPending] {
+        let mut stage = Stage::connected();
+        stage.observed.outclaimed = true;
+        stage.desired.pair_request = Some("now".to_owned());
+        stage.shows(liveness);
+        let plan = stage.run();
+        assert_eq!((plan.action, plan.again), (None, Some(SLOW)));
+        assert_eq!(stage.said(), "Stalled False/SessionClaimed Stalled");
+    }
+}
+
+#[test]
 fn a_settled_session_costs_nothing() {
     let mut stage = Stage::connected();
     for _ in 0..3 {
@@ -374,4 +387,13 @@ fn a_loss_of_the_phone_outlives_a_suspension() {
     stage.shows(Liveness::Disconnected);
     let plan = stage.run();
     assert_eq!((plan.action, stage.said().as_str()), (None, "Stalled False/LoggedOut Stalled"));
+}
+
+#[test]
+fn a_finalizer_that_somebody_took_away_is_put_back() {
+    let mut stage = Stage::connected();
+    stage.desired.finalizer = false;
+    assert_eq!(stage.decide().action, Some(Action::AddFinalizer));
+    stage.desired.suspend = true;
+    assert_eq!(stage.decide().action, Some(Action::AddFinalizer));
 }

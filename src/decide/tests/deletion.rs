@@ -66,6 +66,13 @@ fn with_nothing_remote_the_object_goes_at_once() {
 }
 
 #[test]
+fn who_lost_a_claim_touches_nothing_on_its_way_out() {
+    let mut stage = Stage::connected();
+    stage.observed.outclaimed = true;
+    assert_eq!(stage.deleted().decide().action, GONE);
+}
+
+#[test]
 fn an_open_create_is_resolved_before_the_object_goes() {
     let mut lost = Stage::new();
     lost.intends(1, ME);

@@ -1,5 +1,5 @@
-//! The promises of the pure core, one file each. A [`Stage`] holds everything a decision is made of; [`Stage::run`] does
-//! what an executor would, so that whole stories can be told.
+//! The promises of the pure core, one file each. A [`Stage`] holds everything a decision is made of; [`Stage::run`]
+//! does what an executor would, so that whole stories can be told.
 
 mod connection;
 mod deletion;
@@ -146,6 +146,7 @@ impl Stage {
                 name_state: NameState::Free(None),
                 rival: None,
                 wanted_id_claimed: false,
+                outclaimed: false,
                 wanted: None,
                 prefix: "acme-".to_owned(),
             },

@@ -235,6 +235,7 @@ fn a_page_counts_what_it_cannot_read() {
 
 #[test]
 fn a_success_that_does_not_say_what_it_must_is_garbled() {
+    let deep = vec![b'['; 100_000];
     let bodies: [&[u8]; 18] = [
         b"",
         b" ",
@@ -252,7 +253,7 @@ fn a_success_that_does_not_say_what_it_must_is_garbled() {
         b"{\"success\":true,\"data\":7}",
         b"{\"success\":true,\"data\":[{}]} trailing",
         b"\xff\xfe\x00",
-        &[b'['; 100_000],
+        &deep,
         b"{\"success\":true,\"data\":{\"id\":\"a b\",\"accessToken\":\"two words\"}}",
     ];
     let asked = "a".parse().unwrap();
