@@ -247,7 +247,7 @@ async fn a_create_whose_answer_was_lost_is_found_in_the_list_and_never_sent_agai
         assert_eq!(world.sim.count(Route::Create), at + 1, "{name}");
     }
     // Nor later, when the backoff of the failed call is over.
-    for (name, _) in [("bad-gateway", ()), ("empty", ())] {
+    for name in ["bad-gateway", "empty"] {
         world.until_qr(name).await;
         assert_eq!(remote_sessions(&world, name), 1, "{name}");
     }
