@@ -40,16 +40,21 @@ type Outcome<T> = Result<T, String>;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let outcome = tokio::select! {
-        outcome = demo() => outcome,
-        _ = tokio::signal::ctrl_c() => Err("stopped; nothing is left running".to_owned()),
-    };
-    match outcome {
+    match demo().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(sentence) => {
             let _ = writeln!(std::io::stderr(), "demo: {sentence}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Ctrl-C ends a step; whatever was started ends with this process.
+async fn interruptible<T>(work: impl Future<Output = Outcome<T>>) -> Outcome<T> {
+    tokio::select! {
+        biased;
+        outcome = work => outcome,
+        _ = tokio::signal::ctrl_c() => Err("stopped; nothing is left running".to_owned()),
     }
 }
 
@@ -64,28 +69,35 @@ fn step(number: usize, line: &str) {
 
 async fn demo() -> Outcome<()> {
     let begun = Instant::now();
-    let cluster = Cluster::open().await?;
+    let cluster = interruptible(Cluster::open()).await?;
     step(1, &cluster.describe());
     // Codes and ids shall differ from run to run.
-    let seed = SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |since| u64::from(since.subsec_nanos()) ^ since.as_secs());
+    let seed =
+        SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |since| u64::from(since.subsec_nanos()) ^ since.as_secs());
     let sim = Simulator::start(actiwapi_sim::Config { seed, ..actiwapi_sim::Config::default() })
         .await
         .map_err(|error| format!("the provider simulator cannot be started: {error}"))?;
     step(2, &format!("provider simulator: API on {}, admin API on {}", sim.base_url(), sim.admin_url()));
-    let crds = assets::repository().join("crds");
-    cluster.kubectl(&["apply", "--server-side", "--force-conflicts", "-f", &crds.to_string_lossy()]).await?;
-    cluster.kubectl(&["wait", "--for=condition=Established", "--timeout=60s", "-f", &crds.to_string_lossy()]).await?;
-    step(3, "custom resources installed: kubectl apply -f crds/");
+    interruptible(install(&cluster)).await?;
     let operator = start_operator(&cluster)?;
     step(4, &format!("operator started, process {}, log (while this runs) in {}", operator.pid(), cluster.log().display()));
-    let outcome = told(&cluster, &sim, &operator, begun).await;
+    let outcome = interruptible(told(&cluster, &sim, &operator, begun)).await;
     if outcome.is_err() {
         say(&format!("--- the last lines of the operator's log\n{}", operator.log_tail(20)));
     }
     if cluster.is_named() {
+        // While the operator still runs, or the finalizers would keep everything.
         cluster.clean().await?;
     }
     outcome
+}
+
+async fn install(cluster: &Cluster) -> Outcome<()> {
+    let crds = assets::repository().join("crds");
+    cluster.kubectl(&["apply", "--server-side", "--force-conflicts", "-f", &crds.to_string_lossy()]).await?;
+    cluster.kubectl(&["wait", "--for=condition=Established", "--timeout=60s", "-f", &crds.to_string_lossy()]).await?;
+    step(3, "custom resources installed: kubectl apply -f crds/");
+    Ok(())
 }
 
 async fn told(cluster: &Cluster, sim: &Simulator, operator: &Operator, begun: Instant) -> Outcome<()> {
@@ -208,5 +220,6 @@ async fn keep(cluster: &Cluster, sim: &Simulator) {
     say(&format!("  curl -X POST {admin}/sessions/{SESSION}/scan      # a phone scans whatever is on show"));
     say(&format!("  curl -s {admin}/requests/counts                # what the provider was asked"));
     say(&format!("  kubectl delete was {SESSION}"));
-    std::future::pending::<()>().await;
+    // An error means that there are no signals to wait for.
+    let _ = tokio::signal::ctrl_c().await;
 }
