@@ -348,8 +348,9 @@ impl Account {
         let everybody = self.board().everybody();
         self.wake(everybody);
         self.changed();
-        // A listener that waited for usable credentials looks again.
+        // A listener that waited for usable credentials looks again, and so does an observer that waits for its interval.
         self.retune.notify_one();
+        self.nudge.notify_one();
     }
 
     /// Creates a remote session.

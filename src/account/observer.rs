@@ -25,6 +25,10 @@ impl Account {
             let health = self.state().health.clone();
             if let Health::Stalled(reason, _) = &health {
                 let slow = (*reason != Reason::CredentialsInvalid).then(|| Instant::now() + SLOW_PROBE);
+                if slow.is_some() {
+                    // Why it stands still is for people to see, and costs no metered call.
+                    self.look_at_billing().await;
+                }
                 tokio::select! {
                     biased;
                     () = self.credentials_changed() => { failures = 0; not_before = Instant::now(); }
@@ -119,6 +123,10 @@ impl Account {
         if !matches!(self.state().health, Health::Ready) {
             self.set_health(Health::Ready);
         }
+        self.look_at_billing().await;
+    }
+
+    async fn look_at_billing(&self) {
         let due = self.state().billing_due.is_none_or(|at| at <= Instant::now());
         if due {
             self.read_billing().await;
