@@ -142,8 +142,8 @@ fn expand(rest: &mut Peekable<Chars<'_>>, prefix: &str, paths: &mut Vec<String>)
 
 /// Every path from the crate's root that a source text names, with its line.
 fn imports(file: &str, text: &str) -> Vec<(usize, String)> {
-    let text: String = text.lines().map(|line| format!("{}\n", line.split("//").next().unwrap_or(""))).collect();
-    let module = module_of(file);
+    // Comments name what they like.
+    let text = text.lines().map(|line| line.split("//").next().unwrap_or("")).collect::<Vec<_>>().join("\n");
     let mut found = Vec::new();
     for (word, name) in [("crate::", "crate"), ("super::", "super"), ("whatsapp_operator::", "crate")] {
         for (at, _) in text.match_indices(word) {
@@ -152,13 +152,14 @@ fn imports(file: &str, text: &str) -> Vec<(usize, String)> {
                 continue;
             }
             let mut rest = &text[at + word.len()..];
-            let mut base: &[&str] = &[];
+            let mut base = Vec::new();
             if name == "super" {
-                let mut up = 1;
+                base = module_of(file);
+                base.pop();
                 while let Some(further) = rest.strip_prefix("super::") {
-                    (rest, up) = (further, up + 1);
+                    rest = further;
+                    base.pop();
                 }
-                base = &module[..module.len().saturating_sub(up)];
             }
             let mut paths = Vec::new();
             expand(&mut rest.chars().peekable(), &base.join("::"), &mut paths);
