@@ -223,9 +223,10 @@ impl Account {
         self.stop.is_cancelled()
     }
 
-    /// Ends the account's task. Calls in flight end with their callers.
+    /// Ends the account's task. Calls in flight end with their callers; who still waits for leave is turned away.
     pub fn stop(&self) {
         self.stop.cancel();
+        self.limiter.close();
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -451,22 +452,14 @@ impl Account {
                 );
                 self.tokens.if_refused(|| self.set_health(stalled)).await;
             }
-            Class::SubscriptionInactive => {
-                self.state().billing_due = Some(Instant::now());
-                self.set_health(Health::Stalled(
-                    Reason::SubscriptionInactive,
-                    "the provider says the subscription is not active; renew it, calls go on by themselves then"
-                        .to_owned(),
-                ));
-            }
-            Class::RequestLimit => {
-                self.state().billing_due = Some(Instant::now());
-                self.set_health(Health::Stalled(
-                    Reason::RequestQuotaExceeded,
-                    "the plan's API requests are used up; calls go on by themselves with the next period or plan"
-                        .to_owned(),
-                ));
-            }
+            Class::SubscriptionInactive => self.stand_still(
+                Reason::SubscriptionInactive,
+                "the provider says the subscription is not active; renew it, calls go on by themselves then",
+            ),
+            Class::RequestLimit => self.stand_still(
+                Reason::RequestQuotaExceeded,
+                "the plan's API requests are used up; calls go on by themselves with the next period or plan",
+            ),
             Class::SessionLimit => self.state().billing_due = Some(Instant::now()),
             Class::Validation
             | Class::Forbidden
@@ -481,6 +474,21 @@ impl Account {
             | Class::Garbled
             | Class::Unexpected => {}
         }
+    }
+}
+
+impl Account {
+    /// Only the plan can help. Why is looked at once, for people to see; it costs metered calls.
+    fn stand_still(&self, reason: Reason, why: &str) {
+        let health = Health::Stalled(reason, why.to_owned());
+        {
+            let mut state = self.state();
+            if state.health == health {
+                return;
+            }
+            state.billing_due = Some(Instant::now());
+        }
+        self.set_health(health);
     }
 }
 
