@@ -20,7 +20,7 @@ demo: prerequisites ## Pair a session on a simulated provider (KEEP=1, DEMO_KUBE
 	@cargo run --locked --quiet -p whatsapp-operator-devkit --bin demo
 
 test: control-plane ## Run every test
-	cargo test --locked --workspace
+	cargo test --locked --workspace --no-fail-fast
 
 lint: ## Check formatting and lints; warnings are errors
 	cargo fmt --all --check
