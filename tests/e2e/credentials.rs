@@ -107,12 +107,14 @@ async fn a_short_lived_token_is_renewed_before_it_expires() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rotated_password_is_used_without_a_restart() {
     let world = World::start(OPERATOR).await;
-    world.account("default", DEMO, json!({})).await;
+    // Settled sessions are looked at as often as all others, so that there are calls.
+    world.account("default", DEMO, json!({"settledPollInterval": "10s"})).await;
     world.session("sales", json!({})).await;
     let before = world.pair("sales").await;
     world.sim.configure_tenant(DEMO, |tenant| "rotated".clone_into(&mut tenant.password)).unwrap();
     set_password(&world, "rotated").await;
-    world.until_secret_reads(1).await;
+    world.until_provider("a second login", |provider| provider.journal().count(Route::Login) == 2).await;
+    // Whatever the old password got counts no longer.
     world.sim.expire_tokens(DEMO, true);
     let now = world.api::<WhatsAppSession>().get("sales").await.unwrap();
     assert_eq!(before.status, now.status);
@@ -140,7 +142,7 @@ async fn a_wrong_password_is_sent_once_and_everything_resumes_with_the_right_one
         assert_eq!(world.events(name).await, []);
     }
     // More than one pollInterval: the operator reads the Secret again, twice.
-    world.until_secret_reads(2).await;
+    world.until_read("default-credentials", 2).await;
     let calls: Vec<_> = world.sim.requests().into_iter().map(|call| (call.route, call.status)).collect();
     assert_eq!(calls, [(Route::Login, Some(401))]);
     // Another wrong one is sent once as well.
