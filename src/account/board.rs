@@ -91,6 +91,8 @@ pub struct Board {
     /// Sessions whose change was announced by an event, or made by us, and when.
     announced: BTreeMap<SessionId, Instant>,
     last_read: Option<Instant>,
+    /// A status read failed: a sweep looks into what is left of the hints.
+    unanswered: bool,
 }
 
 type Wakes = Vec<ObjectRef<WhatsAppSession>>;
@@ -116,8 +118,11 @@ impl Board {
 
     /// Notes what a session object wants. True when something is to be read sooner because of it.
     pub fn want(&mut self, uid: &str, interest: Interest) -> bool {
-        let before = self.interests.insert(uid.to_owned(), interest.clone());
-        before.as_ref() != Some(&interest)
+        if self.interests.get(uid) == Some(&interest) {
+            return false;
+        }
+        self.interests.insert(uid.to_owned(), interest);
+        true
     }
 
     /// The object is gone.
@@ -144,8 +149,14 @@ impl Board {
         self.interests.values().any(|i| i.id.as_ref() == Some(id))
     }
 
-    /// A complete sweep, begun at `begun`. The second value is false when it shows a change that no event announced.
-    pub fn swept(&mut self, sessions: Vec<RemoteSession>, begun: Instant) -> (Wakes, bool) {
+    /// A complete sweep, begun at `begun`. The second value is false when it shows a change that no event announced
+    /// although events were `heard_since` before it.
+    pub fn swept(
+        &mut self,
+        sessions: Vec<RemoteSession>,
+        begun: Instant,
+        heard_since: Option<Instant>,
+    ) -> (Wakes, bool) {
         let before = self.snapshot.take();
         let mut next: BTreeMap<SessionId, Seen> = BTreeMap::new();
         for remote in sessions {
@@ -170,6 +181,7 @@ impl Board {
             }
             if let (Some(was), Some(is), Some(id)) = (was, is, &interest.id)
                 && was.remote.liveness != is.remote.liveness
+                && heard_since.is_some_and(|since| since <= was.at)
                 && !self.announced.contains_key(id)
             {
                 understood = false;
@@ -179,6 +191,7 @@ impl Board {
         self.announced.retain(|_, at| *at > begun);
         self.dirty.retain(|_, at| *at > begun);
         self.last_read = Some(begun);
+        self.unanswered = false;
         wakes.extend(self.settle_nameless(begun));
         (wakes, understood)
     }
@@ -243,12 +256,11 @@ impl Board {
     /// A QR came over the socket.
     pub fn offered(&mut self, session: Option<SessionId>, qr: Qr) -> Wakes {
         let now = Instant::now();
-        match session {
-            Some(id) => self.put_offer(&id, qr, now),
-            None => {
-                self.nameless = Some((qr, now));
-                Vec::new()
-            }
+        if let Some(id) = session {
+            self.put_offer(&id, qr, now)
+        } else {
+            self.nameless = Some((qr, now));
+            Vec::new()
         }
     }
 
@@ -333,6 +345,7 @@ impl Board {
         let by_hint = !self.dirty.is_empty()
             && wanted.is_none_or(|wish| wish > now)
             && nameless.is_none()
+            && !self.unanswered
             && swept.is_some_and(|swept| swept + interval > now);
         match (by_hint, self.dirty.len(), self.dirty.keys().next()) {
             (true, 1, Some(id)) => Ok(Read::Status(id.clone())),
@@ -346,9 +359,10 @@ impl Board {
         self.interests.values().all(|interest| interest.settled)
     }
 
-    /// The hints that a failed read answered are still open.
-    pub fn read_failed(&mut self, at: Instant) {
+    /// The hints that a failed read was to answer are still open.
+    pub fn read_failed(&mut self, read: &Read, at: Instant) {
         self.last_read = Some(at);
+        self.unanswered |= matches!(read, Read::Status(_));
     }
 }
 
@@ -387,15 +401,15 @@ mod tests {
     async fn a_settled_sweep_wakes_nobody() {
         let mut board = board(&["a", "b"]);
         let all = || vec![remote("a", Liveness::Connected), remote("b", Liveness::Connected)];
-        assert_eq!(board.swept(all(), Instant::now()).0.len(), 2);
+        assert_eq!(board.swept(all(), Instant::now(), None).0.len(), 2);
         tokio::time::advance(MINUTE).await;
-        assert_eq!(board.swept(all(), Instant::now()), (vec![], true));
+        assert_eq!(board.swept(all(), Instant::now(), None), (vec![], true));
     }
 
     #[tokio::test(start_paused = true)]
     async fn one_hint_is_a_status_read_and_two_share_a_sweep() {
         let mut board = board(&["a", "b"]);
-        board.swept(vec![remote("a", Liveness::QrPending), remote("b", Liveness::QrPending)], Instant::now());
+        board.swept(vec![remote("a", Liveness::QrPending), remote("b", Liveness::QrPending)], Instant::now(), None);
         tokio::time::advance(Duration::from_secs(5)).await;
         board.hinted(Some(id("a")), Some(&Liveness::Connected));
         assert_eq!(board.next_read(Instant::now(), MINUTE), Ok(Read::Status(id("a"))));
@@ -404,9 +418,20 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn what_one_status_read_cannot_tell_a_sweep_tells() {
+        let mut board = board(&["a"]);
+        board.swept(vec![remote("a", Liveness::QrPending)], Instant::now(), None);
+        tokio::time::advance(Duration::from_secs(5)).await;
+        board.hinted(Some(id("a")), Some(&Liveness::Connected));
+        board.read_failed(&Read::Status(id("a")), Instant::now());
+        assert_eq!(board.next_read(Instant::now(), MINUTE), Err(Instant::now() + GATHER));
+        assert_eq!(board.next_read(Instant::now() + GATHER, MINUTE), Ok(Read::Sweep));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_hint_that_says_nothing_new_is_free() {
         let mut board = board(&["a"]);
-        board.swept(vec![remote("a", Liveness::Connected)], Instant::now());
+        board.swept(vec![remote("a", Liveness::Connected)], Instant::now(), None);
         board.hinted(Some(id("a")), Some(&Liveness::Connected));
         board.hinted(Some(id("other")), Some(&Liveness::Disconnected));
         assert_eq!(board.next_read(Instant::now(), MINUTE), Err(Instant::now() + MINUTE));
@@ -414,10 +439,14 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_change_without_an_event_is_not_understood() {
-        let mut board = board(&["a"]);
-        board.swept(vec![remote("a", Liveness::Connected)], Instant::now());
-        let (wakes, understood) = board.swept(vec![remote("a", Liveness::Disconnected)], Instant::now());
-        assert_eq!((wakes.len(), understood), (1, false));
+        let start = Instant::now();
+        // Up all the time; up only since after the first sweep; down.
+        for (heard_since, understood) in [(Some(start), false), (Some(start + 2 * MINUTE), true), (None, true)] {
+            let mut board = board(&["a"]);
+            board.swept(vec![remote("a", Liveness::Connected)], start + MINUTE, heard_since);
+            let second = board.swept(vec![remote("a", Liveness::Disconnected)], start + 3 * MINUTE, heard_since);
+            assert_eq!((second.0.len(), second.1), (1, understood), "{heard_since:?}");
+        }
     }
 
     #[tokio::test(start_paused = true)]
@@ -431,7 +460,7 @@ mod tests {
     async fn a_nameless_qr_is_ours_only_when_nobody_else_pairs() {
         for (others, ours) in [(vec![], true), (vec![remote("x", Liveness::QrPending)], false)] {
             let mut board = board(&["a"]);
-            board.swept(vec![remote("a", Liveness::Disconnected)], Instant::now());
+            board.swept(vec![remote("a", Liveness::Disconnected)], Instant::now(), None);
             board.connecting(&id("a"));
             tokio::time::advance(GATHER).await;
             board.offered(None, qr());
@@ -439,7 +468,7 @@ mod tests {
             assert_eq!(board.next_read(Instant::now(), MINUTE), Ok(Read::Sweep));
             let mut list = others;
             list.push(remote("a", Liveness::QrPending));
-            board.swept(list, Instant::now());
+            board.swept(list, Instant::now(), None);
             assert_eq!(board.offer(&id("a")).is_some(), ours);
         }
     }
@@ -447,11 +476,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_was_learnt_during_a_sweep_beats_the_sweep() {
         let mut board = board(&["a"]);
-        board.swept(vec![remote("a", Liveness::QrPending)], Instant::now());
+        board.swept(vec![remote("a", Liveness::QrPending)], Instant::now(), None);
         let begun = Instant::now();
         tokio::time::advance(GATHER).await;
         board.read(&id("a"), Some(remote("a", Liveness::Connected)), Instant::now());
-        board.swept(vec![remote("a", Liveness::QrPending)], begun);
+        board.swept(vec![remote("a", Liveness::QrPending)], begun, None);
         assert_eq!(board.snapshot().unwrap().sessions[&id("a")].remote.liveness, Liveness::Connected);
     }
 }

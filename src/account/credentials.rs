@@ -85,7 +85,9 @@ pub fn read(
         (None, None, None) if key("apiKey").is_some() => {
             return unusable(
                 Reason::ReadOnlyCredentials,
-                format!("Secret {name} holds an API key only, with which nothing can be changed; add email and password, or accessToken"),
+                format!(
+                    "Secret {name} holds an API key only, with which nothing can be changed; add email and password, or accessToken"
+                ),
             );
         }
         (None, None, None) => {
@@ -97,7 +99,6 @@ pub fn read(
     };
     Ok(Credentials { login, version })
 }
-
 
 #[cfg(test)]
 mod tests {

@@ -30,6 +30,12 @@ pub enum Priority {
 const QUEUES: usize = 4;
 /// No pause is longer, whatever the provider asks for.
 const LONGEST_PAUSE: Duration = Duration::from_hours(1);
+/// The slowest that pauses make the bucket: this part of the configured rate.
+const SLOWEST: f64 = 1.0 / 16.0;
+/// What each call that goes through gives back: this part of the configured rate.
+const RECOVERY: f64 = 1.0 / 100.0;
+/// A token, give or take what fractions lose: waiting for the last billionth of one would be spinning.
+const TOKEN: f64 = 1.0 - 1e-9;
 
 /// Calls are paused for this long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,12 +48,15 @@ pub struct Limiter {
 }
 
 struct Inner {
+    configured: f64,
+    /// Halved by each pause, given back bit by bit.
     rate: f64,
     burst: f64,
     tokens: f64,
     at: Instant,
     paused_until: Option<Instant>,
     pauses: u32,
+    closed: bool,
     queues: [VecDeque<oneshot::Sender<()>>; QUEUES],
 }
 
@@ -55,15 +64,17 @@ impl Limiter {
     /// A full bucket of `burst` that refills with `rate` a second.
     #[must_use]
     pub fn new(rate: u32, burst: u32) -> Self {
-        let burst = f64::from(burst.max(1));
+        let (rate, burst) = (f64::from(rate.max(1)), f64::from(burst.max(1)));
         Self {
             inner: Mutex::new(Inner {
-                rate: f64::from(rate.max(1)),
+                configured: rate,
+                rate,
                 burst,
                 tokens: burst,
                 at: Instant::now(),
                 paused_until: None,
                 pauses: 0,
+                closed: false,
                 queues: Default::default(),
             }),
             changed: Notify::new(),
@@ -78,7 +89,8 @@ impl Limiter {
     pub fn configure(&self, rate: u32, burst: u32) {
         let mut inner = self.lock();
         inner.refill();
-        inner.rate = f64::from(rate.max(1));
+        inner.configured = f64::from(rate.max(1));
+        inner.rate = inner.configured;
         inner.burst = f64::from(burst.max(1));
         inner.tokens = inner.tokens.min(inner.burst);
         drop(inner);
@@ -97,7 +109,7 @@ impl Limiter {
                 return Err(Paused(left));
             }
             inner.refill();
-            if inner.tokens >= 1.0 && inner.queues.iter().all(VecDeque::is_empty) {
+            if inner.tokens >= TOKEN && inner.queues.iter().all(VecDeque::is_empty) {
                 inner.tokens -= 1.0;
                 return Ok(());
             }
@@ -111,20 +123,43 @@ impl Limiter {
         granted.await.map_err(|_| Paused(self.pause_left().unwrap_or_default()))
     }
 
-    /// Stops all calls for `asked`, or for a time that doubles with each pause in a row.
+    /// Stops all calls for `asked`, or for a time that doubles with each pause in a row; then they go on at half the
+    /// rate and without a burst.
     pub fn pause(&self, asked: Option<Duration>) {
         let mut inner = self.lock();
-        let own = Duration::from_secs(5).saturating_mul(1 << inner.pauses.min(8));
-        inner.pauses = inner.pauses.saturating_add(1);
+        // Calls that were under way together are refused together: that is one pause.
+        if inner.pause_left().is_none() {
+            inner.pauses = inner.pauses.saturating_add(1);
+            inner.rate = (inner.rate / 2.0).max(inner.configured * SLOWEST);
+        }
+        let own = Duration::from_secs(5).saturating_mul(1 << inner.pauses.saturating_sub(1).min(8));
         let until = Instant::now() + asked.unwrap_or(own).clamp(Duration::from_secs(1), LONGEST_PAUSE);
-        inner.paused_until = Some(inner.paused_until.map_or(until, |before| before.max(until)));
+        let until = inner.paused_until.map_or(until, |before| before.max(until));
+        inner.paused_until = Some(until);
+        inner.tokens = 1.0;
+        inner.at = until;
         // Dropping the grants tells everybody who waits.
         inner.queues.iter_mut().for_each(VecDeque::clear);
     }
 
-    /// A call went through: the next pause without `Retry-After` starts small again.
+    /// A call went through: the rate recovers a little, the next pause without `Retry-After` starts small again.
     pub fn calm(&self) {
-        self.lock().pauses = 0;
+        let mut inner = self.lock();
+        if inner.pause_left().is_some() {
+            return;
+        }
+        inner.pauses = 0;
+        if inner.rate < inner.configured {
+            inner.refill();
+            inner.rate = inner.configured.mul_add(RECOVERY, inner.rate).min(inner.configured);
+        }
+    }
+
+    /// Turns everybody away from now on: nobody will grant what is queued any more.
+    pub fn close(&self) {
+        let mut inner = self.lock();
+        inner.closed = true;
+        inner.queues.iter_mut().for_each(VecDeque::clear);
     }
 
     /// How long calls are still paused.
@@ -150,19 +185,23 @@ impl Limiter {
 
 impl Inner {
     fn refill(&mut self) {
-        let now = Instant::now();
+        // Until a pause is over, `at` lies ahead and nothing is gained.
+        let now = Instant::now().max(self.at);
         self.tokens = (now - self.at).as_secs_f64().mul_add(self.rate, self.tokens).min(self.burst);
         self.at = now;
     }
 
     fn pause_left(&self) -> Option<Duration> {
+        if self.closed {
+            return Some(LONGEST_PAUSE);
+        }
         self.paused_until.map(|until| until.saturating_duration_since(Instant::now())).filter(|left| !left.is_zero())
     }
 
     /// Grants what the bucket holds; returns when the next token is there, if somebody waits for it.
     fn grant(&mut self) -> Option<Instant> {
         self.refill();
-        while self.tokens >= 1.0 {
+        while self.tokens >= TOKEN {
             let grant = self.queues.iter_mut().find_map(VecDeque::pop_front)?;
             // Who stopped waiting costs no token.
             if grant.send(()).is_ok() {
@@ -237,15 +276,59 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn pauses_without_a_time_grow_until_a_call_goes_through() {
         let limiter = Limiter::new(1, 1);
-        limiter.pause(None);
-        assert_eq!(limiter.pause_left(), Some(Duration::from_secs(5)));
-        limiter.pause(None);
-        assert_eq!(limiter.pause_left(), Some(Duration::from_secs(10)));
+        for _ in 0..3 {
+            limiter.pause(None);
+            assert_eq!(limiter.pause_left(), Some(Duration::from_secs(5)), "one storm is one pause");
+        }
         limiter.calm();
+        tokio::time::advance(Duration::from_secs(6)).await;
+        limiter.pause(None);
+        assert_eq!(
+            limiter.pause_left(),
+            Some(Duration::from_secs(10)),
+            "an answer from before the pause ended nothing"
+        );
         tokio::time::advance(Duration::from_secs(11)).await;
+        limiter.calm();
         limiter.pause(None);
         assert_eq!(limiter.pause_left(), Some(Duration::from_secs(5)));
         limiter.pause(Some(Duration::from_hours(24)));
         assert_eq!(limiter.pause_left(), Some(Duration::from_hours(1)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_closed_bucket_keeps_nobody_waiting() {
+        let limiter = running(1, 1);
+        limiter.acquire(Priority::Poll).await.unwrap();
+        let waiting = tokio::spawn({
+            let limiter = limiter.clone();
+            async move { limiter.acquire(Priority::Create).await }
+        });
+        tokio::task::yield_now().await;
+        limiter.close();
+        assert!(waiting.await.unwrap().is_err());
+        assert!(limiter.acquire(Priority::Delete).await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_a_pause_calls_trickle_and_the_rate_recovers_slowly() {
+        let limiter = running(10, 10);
+        limiter.pause(Some(Duration::from_secs(30)));
+        tokio::time::advance(Duration::from_secs(30)).await;
+        let start = Instant::now();
+        for _ in 0..6 {
+            limiter.acquire(Priority::Poll).await.unwrap();
+        }
+        let took = start.elapsed().as_millis();
+        assert!((1000..1020).contains(&took), "one at once, five at half the rate: {took} ms");
+        for _ in 0..50 {
+            limiter.calm();
+        }
+        let start = Instant::now();
+        for _ in 0..10 {
+            limiter.acquire(Priority::Poll).await.unwrap();
+        }
+        let took = start.elapsed().as_millis();
+        assert!((980..1020).contains(&took), "the configured rate again: {took} ms");
     }
 }

@@ -7,7 +7,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::{Account, Health};
+use super::{Account, Health, limiter::Priority};
 use crate::provider::{Class, Error, EventsConfig, SocketEvent, Token, socket::Reconnect};
 
 /// Events that may wait to be looked at; more make the socket wait.
@@ -16,33 +16,52 @@ const BUFFER: usize = 256;
 impl Account {
     pub(super) async fn listen(&self) {
         let mut reconnect = Reconnect::default();
+        // The token that was got because the socket refused another one.
+        let mut renewed: Option<Token> = None;
         loop {
             let Some(events) = self.may_listen() else {
                 self.show_stream();
                 self.retune.notified().await;
                 continue;
             };
-            let Ok(token) = self.tokens.current(&*self.provider, &self.limiter).await else {
-                self.settings_or(reconnect.after(Duration::ZERO, rand::random())).await;
-                continue;
+            let generation = self.tokens.generation().await;
+            let token = match self.may_dial().await {
+                Ok(token) => token,
+                Err(error) => {
+                    self.note(&error).await;
+                    let wait = reconnect.after(Duration::ZERO, rand::random());
+                    self.settings_or(wait.max(error.retry_after.unwrap_or_default())).await;
+                    continue;
+                }
             };
             let begun = Instant::now();
             let error = tokio::select! {
                 biased;
-                () = self.retuned(&events) => None,
+                () = self.retuned(&events, generation) => None,
                 error = self.connection(&token, &events) => Some(error),
             };
             let lived = self.hang_up().map_or(Duration::ZERO, |up| up.elapsed());
-            if let Some(error) = error {
-                tracing::info!(account = %self.key, class = ?error.class, lived = ?begun.elapsed(), "the event stream ended");
-                if error.class == Class::Unauthorized
-                    && let Err(error) = self.tokens.after(&token, &*self.provider, &self.limiter).await
-                {
-                    self.note(&error).await;
+            let Some(error) = error else { continue };
+            tracing::info!(account = %self.key, class = ?error.class, lived = ?begun.elapsed(), "the event stream ended");
+            let wait = reconnect.after(lived, rand::random());
+            if error.class != Class::Unauthorized {
+                self.note(&error).await;
+            } else if renewed.as_ref() != Some(&token) {
+                // Once: a socket that refuses a fresh token as well refuses something else.
+                match self.tokens.after(&token, &*self.provider, &self.limiter).await {
+                    Ok(token) => renewed = Some(token),
+                    Err(error) => self.note(&error).await,
                 }
-                self.settings_or(reconnect.after(lived, rand::random())).await;
             }
+            self.settings_or(wait.max(error.retry_after.unwrap_or_default())).await;
         }
+    }
+
+    /// A connection is a call like any other: it takes a good token and a place in the budget.
+    async fn may_dial(&self) -> Result<Token, Error> {
+        let token = self.tokens.current(&*self.provider, &self.limiter).await?;
+        self.limiter.acquire(Priority::Pair).await.map_err(super::paused)?;
+        Ok(token)
     }
 
     /// The events configuration, while the account is one that may be called.
@@ -54,9 +73,13 @@ impl Account {
         }
     }
 
-    async fn retuned(&self, events: &EventsConfig) {
+    /// Returns when a connection by these settings and credentials is no longer what is wanted.
+    async fn retuned(&self, events: &EventsConfig, generation: u64) {
         loop {
             self.retune.notified().await;
+            if self.tokens.generation().await != generation {
+                return;
+            }
             let state = self.state();
             let stalled = matches!(state.health, Health::Stalled(..));
             if stalled || state.settings.events.as_ref() != Some(events) {

@@ -33,9 +33,7 @@ use self::{
 };
 use crate::{
     api::{Reason, WhatsAppAccount, WhatsAppSession},
-    provider::{
-        Class, Error, EventsConfig, Liveness, Provider, RemoteSession, SessionId, Subscription, Token, Usage,
-    },
+    provider::{Class, Error, EventsConfig, Liveness, Provider, RemoteSession, SessionId, Subscription, Token, Usage},
 };
 
 /// What of an account's spec a running account needs. All of it may change while it runs.
@@ -130,6 +128,8 @@ struct State {
     socket_up: bool,
     up_since: Option<Instant>,
     understood: bool,
+    /// The provider refused large pages.
+    small_pages: bool,
 }
 
 /// Where an account tells others that they should look.
@@ -190,6 +190,7 @@ impl Account {
                 socket_up: false,
                 up_since: None,
                 understood: true,
+                small_pages: false,
             }),
             board: Mutex::new(Board::default()),
             nudge: Notify::new(),
@@ -222,9 +223,10 @@ impl Account {
         self.stop.is_cancelled()
     }
 
-    /// Ends the account's task. Calls in flight end with their callers.
+    /// Ends the account's task. Calls in flight end with their callers; who still waits for leave is turned away.
     pub fn stop(&self) {
         self.stop.cancel();
+        self.limiter.close();
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -248,14 +250,15 @@ impl Account {
 
     /// Takes new settings over.
     pub fn configure(&self, settings: Settings) {
+        let (rate, burst) = (settings.rate, settings.burst);
         {
             let mut state = self.state();
             if state.settings == settings {
                 return;
             }
-            state.settings = settings.clone();
+            state.settings = settings;
         }
-        self.limiter.configure(settings.rate, settings.burst);
+        self.limiter.configure(rate, burst);
         self.nudge.notify_one();
         self.retune.notify_one();
     }
@@ -424,7 +427,7 @@ impl Account {
                 self.limiter.acquire(priority).await.map_err(paused)?;
                 let again = call(provider, &token, args).await;
                 if matches!(&again, Err(error) if error.class == Class::Unauthorized) {
-                    self.tokens.refuse().await;
+                    self.tokens.refuse(&token).await;
                 }
                 again
             }
@@ -440,30 +443,23 @@ impl Account {
                 self.changed();
             }
             Class::Unauthorized => {
-                let who = if self.tokens.email().await.is_some() {
-                    "email and password"
-                } else {
-                    "access token"
-                };
-                self.set_health(Health::Stalled(
+                let who = if self.tokens.email().await.is_some() { "email and password" } else { "access token" };
+                let stalled = Health::Stalled(
                     Reason::CredentialsInvalid,
-                    format!("the provider refused the {who}; they are not sent again until the credentials Secret changes"),
-                ));
+                    format!(
+                        "the provider refused the {who}; they are not sent again until the credentials Secret changes"
+                    ),
+                );
+                self.tokens.if_refused(|| self.set_health(stalled)).await;
             }
-            Class::SubscriptionInactive => {
-                self.state().billing_due = Some(Instant::now());
-                self.set_health(Health::Stalled(
-                    Reason::SubscriptionInactive,
-                    "the provider says the subscription is not active; renew it, calls go on by themselves then".to_owned(),
-                ));
-            }
-            Class::RequestLimit => {
-                self.state().billing_due = Some(Instant::now());
-                self.set_health(Health::Stalled(
-                    Reason::RequestQuotaExceeded,
-                    "the plan's API requests are used up; calls go on by themselves with the next period or plan".to_owned(),
-                ));
-            }
+            Class::SubscriptionInactive => self.stand_still(
+                Reason::SubscriptionInactive,
+                "the provider says the subscription is not active; renew it, calls go on by themselves then",
+            ),
+            Class::RequestLimit => self.stand_still(
+                Reason::RequestQuotaExceeded,
+                "the plan's API requests are used up; calls go on by themselves with the next period or plan",
+            ),
             Class::SessionLimit => self.state().billing_due = Some(Instant::now()),
             Class::Validation
             | Class::Forbidden
@@ -478,6 +474,21 @@ impl Account {
             | Class::Garbled
             | Class::Unexpected => {}
         }
+    }
+}
+
+impl Account {
+    /// Only the plan can help. Why is looked at once, for people to see; it costs metered calls.
+    fn stand_still(&self, reason: Reason, why: &str) {
+        let health = Health::Stalled(reason, why.to_owned());
+        {
+            let mut state = self.state();
+            if state.health == health {
+                return;
+            }
+            state.billing_due = Some(Instant::now());
+        }
+        self.set_health(health);
     }
 }
 

@@ -1,13 +1,10 @@
 //! When to look at the provider: by interval, by hint, by wish; slower after failures.
 
-use std::{
-    hash::{DefaultHasher, Hash, Hasher},
-    time::Duration,
-};
+use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use super::{Account, Health, Stream, board::Read};
+use super::{Account, Call, Health, Stream, board::Read, limiter::Priority};
 use crate::{
     api::{Reason, names},
     provider::{Class, Error},
@@ -29,7 +26,6 @@ impl Account {
             if let Health::Stalled(reason, _) = &health {
                 let slow = (*reason != Reason::CredentialsInvalid).then(|| Instant::now() + SLOW_PROBE);
                 if slow.is_some() {
-                    // Why it stands still is for people to see, and costs no metered call.
                     self.look_at_billing().await;
                 }
                 tokio::select! {
@@ -72,14 +68,18 @@ impl Account {
     }
 
     async fn read(&self, read: Read, failures: &mut u32, not_before: &mut Instant) {
-        let outcome = match read {
-            Read::Status(id) => self.status(&id).await,
+        let outcome = match &read {
+            Read::Status(id) => self.status(id).await,
             Read::Sweep => self.read_list().await,
         };
         match outcome {
             Ok(()) => {
                 *failures = 0;
                 self.works().await;
+            }
+            // One session that cannot be read is no news about the account: the next sweep tells which of them it is.
+            Err(error) if matches!(read, Read::Status(_)) && error.class != Class::RateLimited => {
+                self.board().read_failed(&read, Instant::now());
             }
             Err(error) => {
                 *failures += 1;
@@ -88,7 +88,7 @@ impl Account {
                 let jitter = rand::random_range(0.5..=1.0);
                 let wait = error.retry_after.unwrap_or_else(|| own.mul_f64(jitter));
                 *not_before = Instant::now() + wait.max(Duration::from_secs(1));
-                self.board().read_failed(Instant::now());
+                self.board().read_failed(&read, Instant::now());
                 self.read_failed(&error, *failures);
             }
         }
@@ -100,9 +100,9 @@ impl Account {
             tracing::info!(account = %self.key, "the list changed while it was read; it proves nothing and is read again");
             return Err(Error::of(Class::Garbled));
         };
-        let live = self.state().socket_up;
-        let (wakes, understood) = self.board().swept(sessions, begun);
-        if live && !understood {
+        let heard_since = self.state().up_since;
+        let (wakes, understood) = self.board().swept(sessions, begun, heard_since);
+        if !understood {
             self.set_understood(false);
         }
         self.wake(wakes);
@@ -111,20 +111,20 @@ impl Account {
 
     /// A call went through: the account is ready, and billing is looked at when it is time.
     async fn works(&self) {
-        if self.state().identity.is_none() {
-            let identity = match self.tokens.identity().await {
-                Some(identity) => Some(names::printable(&identity, 64)),
-                None => self.tokens.email().await.map(|email| {
-                    let mut hasher = DefaultHasher::new();
-                    email.to_lowercase().hash(&mut hasher);
-                    format!("email-{:016x}", hasher.finish())
-                }),
-            };
-            self.state().identity = identity;
+        let identity = match self.tokens.identity().await {
+            Some(identity) => Some(names::printable(&identity, 64)),
+            None => self.tokens.email().await.map(|email| format!("email-{:016x}", fnv1a(&email.to_lowercase()))),
+        };
+        let before = std::mem::replace(&mut self.state().identity, identity.clone());
+        if before != identity {
+            self.changed();
         }
-        if !matches!(self.state().health, Health::Ready) {
-            self.set_health(Health::Ready);
+        let health = self.state().health.clone();
+        if matches!(health, Health::Stalled(..)) {
+            // The plan that stood in the way is another one now.
+            self.state().billing_due = Some(Instant::now());
         }
+        self.set_health(Health::Ready);
         self.look_at_billing().await;
     }
 
@@ -137,19 +137,32 @@ impl Account {
 
     async fn read_billing(&self) {
         self.state().billing_due = Some(Instant::now() + BILLING);
-        // Both are for people only; a provider without them is no worse an account.
-        let usage = self.call(super::Priority::Poll, &(), |p, t, ()| p.usage(t)).await;
-        let subscription = self.call(super::Priority::Poll, &(), |p, t, ()| p.subscription(t)).await;
+        let usage = self.aside(|p, t, ()| p.usage(t)).await;
+        let subscription = self.aside(|p, t, ()| p.subscription(t)).await;
         {
             let mut state = self.state();
-            if let Ok(usage) = usage {
-                state.usage = Some(usage);
-            }
-            if let Ok(subscription) = subscription {
-                state.subscription = Some(subscription);
+            state.usage = usage.or(state.usage);
+            if subscription.is_some() {
+                state.subscription = subscription;
             }
         }
         self.changed();
+    }
+
+    /// A call whose answer is for people only: a provider that refuses it is no worse an account, but may ask for a
+    /// pause.
+    async fn aside<T>(&self, call: Call<(), T>) -> Option<T> {
+        let token = self.tokens.current(&*self.provider, &self.limiter).await.ok()?;
+        self.limiter.acquire(Priority::Poll).await.ok()?;
+        match call(&*self.provider, &token, &()).await {
+            Ok(answer) => Some(answer),
+            Err(error) => {
+                if error.class == Class::RateLimited {
+                    self.note(&error).await;
+                }
+                None
+            }
+        }
     }
 
     fn read_failed(&self, error: &Error, failures: u32) {
@@ -195,4 +208,9 @@ async fn at(instant: Option<Instant>) {
         Some(instant) => sleep_until(instant).await,
         None => std::future::pending().await,
     }
+}
+
+/// A hash that stays the same whatever compiler builds it: a changed identity means another tenant.
+fn fnv1a(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }

@@ -19,13 +19,17 @@ impl Account {
     /// nothing. Complete means that no id came twice, `total` stayed the same and equals the distinct ids; without
     /// `total`, pages are read until one adds no new id.
     pub(super) async fn sweep(&self) -> Result<Option<Vec<RemoteSession>>, Error> {
-        let mut limit = LARGE;
+        let mut limit = if self.state().small_pages { SMALL } else { LARGE };
         let mut reads = 0;
         while reads < READS {
             match self.read_all(limit).await {
                 Ok(Some(all)) => return Ok(Some(all)),
                 Ok(None) => reads += 1,
-                Err(error) if error.class == Class::Validation && limit == LARGE => limit = SMALL,
+                Err(error) if error.class == Class::Validation && limit == LARGE => {
+                    // For good: asking again would cost a metered call a sweep.
+                    self.state().small_pages = true;
+                    limit = SMALL;
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -60,6 +64,7 @@ impl Account {
                     }
                 }
                 None if fresh == 0 => return Ok(Some(all.into_values().collect())),
+                None if fresh < count => return Ok(None),
                 None => {}
             }
         }

@@ -1,6 +1,6 @@
 //! One access token for all calls of an account: got once, renewed before it expires, never asked for twice at once.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::{sync::Mutex, time::Instant};
 
@@ -8,7 +8,7 @@ use super::{
     credentials::{Credentials, Login},
     limiter::{Limiter, Priority},
 };
-use crate::provider::{Class, Error, Provider, Token, Tokens};
+use crate::provider::{Class, Error, Provider, Token, Tokens, wire};
 
 /// Keeps the token. The lock is held across a login, which is what makes it single-flight.
 pub struct TokenKeeper {
@@ -23,15 +23,29 @@ struct State {
     identity: Option<String>,
     /// The credentials were refused: nothing is sent until they change.
     refused: bool,
+    /// Counts the credentials that replaced others.
+    generation: u64,
 }
 
 impl State {
     fn of(credentials: Credentials) -> Self {
-        let (access, refresh) = match &credentials.login {
-            Login::Password { .. } => (None, None),
-            Login::Token { access, refresh } => (Some(access.clone()), refresh.clone()),
+        let login = credentials.login.clone();
+        let mut state = Self {
+            credentials,
+            access: None,
+            refresh: None,
+            renew_at: None,
+            identity: None,
+            refused: false,
+            generation: 0,
         };
-        Self { credentials, access, refresh, renew_at: None, identity: None, refused: false }
+        if let Login::Token { access, refresh } = login {
+            let claims = wire::claims(&access, SystemTime::now());
+            // Without a refresh token there is nothing to renew it with: it is used until it is refused.
+            let expires_in = refresh.as_ref().and(claims.expires_in);
+            state.keep(Tokens { access, refresh, expires_in, identity: claims.identity() });
+        }
+        state
     }
 
     fn keep(&mut self, tokens: Tokens) {
@@ -66,10 +80,14 @@ impl TokenKeeper {
             state.credentials.version = credentials.version;
             return false;
         }
-        let identity = state.identity.take();
-        *state = State::of(credentials);
-        state.identity = identity;
+        let generation = state.generation + 1;
+        *state = State { generation, ..State::of(credentials) };
         true
+    }
+
+    /// Changes when other credentials came.
+    pub async fn generation(&self) -> u64 {
+        self.state.lock().await.generation
     }
 
     /// The e-mail of a password login, for an identity where the provider tells none.
@@ -101,28 +119,60 @@ impl TokenKeeper {
         }
     }
 
-    /// A token other than `stale`, which the provider refused.
+    /// A token other than `old`, which the provider refused.
     ///
     /// # Errors
     /// As [`TokenKeeper::current`].
-    pub async fn after(&self, stale: &Token, provider: &dyn Provider, limiter: &Limiter) -> Result<Token, Error> {
+    pub async fn after(&self, old: &Token, provider: &dyn Provider, limiter: &Limiter) -> Result<Token, Error> {
         let mut state = self.state.lock().await;
         if state.refused {
             return Err(Error::of(Class::Unauthorized));
         }
         match &state.access {
-            Some(access) if access != stale => Ok(access.clone()),
+            Some(access) if access != old => Ok(access.clone()),
             _ => renew(&mut state, provider, limiter).await,
         }
     }
 
-    /// The provider refused a token it had just given: these credentials do not work.
-    pub async fn refuse(&self) {
-        self.state.lock().await.refused = true;
+    /// The provider refused `token`, which it had just given: these credentials do not work. Says nothing about others
+    /// that came in the meantime.
+    pub async fn refuse(&self, token: &Token) {
+        let mut state = self.state.lock().await;
+        if state.access.as_ref() == Some(token) {
+            state.refused = true;
+        }
+    }
+
+    /// Does `this` if the credentials at hand stand refused; others cannot come meanwhile.
+    pub async fn if_refused(&self, this: impl FnOnce()) {
+        let state = self.state.lock().await;
+        if state.refused {
+            this();
+        }
     }
 }
 
+/// A new token. Its error is one of the whole account: to whoever wanted to make a call, that call was not sent, and no
+/// answer about a login may pass for an answer about a session.
 async fn renew(state: &mut State, provider: &dyn Provider, limiter: &Limiter) -> Result<Token, Error> {
+    sign_in(state, provider, limiter).await.map_err(|error| match error.class {
+        Class::Unauthorized | Class::SubscriptionInactive | Class::RequestLimit | Class::RateLimited => error,
+        Class::Validation
+        | Class::Forbidden
+        | Class::SessionLimit
+        | Class::NotFound
+        | Class::Conflict
+        | Class::Internal
+        | Class::Unavailable
+        | Class::Upstream
+        | Class::Lost
+        | Class::NotSent
+        | Class::Garbled
+        | Class::Unexpected => Error { class: Class::NotSent, ..error },
+    })
+}
+
+async fn sign_in(state: &mut State, provider: &dyn Provider, limiter: &Limiter) -> Result<Token, Error> {
     if let Some(refresh) = state.refresh.clone() {
         permit(limiter).await?;
         match provider.refresh(&refresh).await {
@@ -154,7 +204,7 @@ async fn renew(state: &mut State, provider: &dyn Provider, limiter: &Limiter) ->
             state.access.clone().ok_or_else(|| Error::of(Class::Garbled))
         }
         Err(error) => {
-            if matches!(error.class, Class::Unauthorized | Class::Validation | Class::NotFound) {
+            if matches!(error.class, Class::Unauthorized | Class::Validation) {
                 // Sending a wrong password again would lock the user out.
                 state.refused = true;
                 return Err(Error { class: Class::Unauthorized, ..error });

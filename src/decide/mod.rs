@@ -23,7 +23,6 @@ pub use input::{AccountSight, Desired, Facts, Named, Now, Observed, Policy};
 pub use memory::Memory;
 pub use account::{AccountScene, Hindrance, decide_account};
 pub use plan::{Action, Notice, Plan, Situation};
-pub use report::born;
 
 use self::memory::Retry;
 use crate::{
@@ -109,10 +108,14 @@ fn alive(scene: &Scene<'_>) -> Plan {
 /// The one place where remote calls are held back: while the account pauses, and while this object's own backoff lasts,
 /// which no watch event cuts short. And where the finalizer comes before whatever it has to guard.
 fn gate(scene: &Scene<'_>, plan: Plan) -> Plan {
-    let Some(action) = &plan.action else { return plan };
-    if action.needs_finalizer() && !scene.desired.finalizer {
+    // What is there already is guarded again, should somebody have taken the finalizer away.
+    let Scene { desired, recorded, .. } = scene;
+    let owns = recorded.session_id.is_some() || recorded.create.is_some();
+    let guards = owns || plan.action.as_ref().is_some_and(Action::needs_finalizer);
+    if guards && !desired.finalizer && desired.deleting.is_none() {
         return Plan::of(Situation::Quiet).then(Action::AddFinalizer);
     }
+    let Some(action) = &plan.action else { return plan };
     if !action.is_remote() {
         return plan;
     }

@@ -3,7 +3,7 @@
 //! `Reconciling` and `Stalled` follow kstatus: never both, absent rather than False. `lastTransitionTime` moves only when
 //! a condition's status does.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::{
     Now, Plan, Scene, Situation,
@@ -16,7 +16,6 @@ use crate::{
         Reason, WhatsAppSessionStatus, names,
         session::{DisconnectStatus, PairingStatus},
     },
-    provider::SessionId,
 };
 
 fn find<'a>(recorded: &'a WhatsAppSessionStatus, kind: &str) -> Option<&'a Condition> {
@@ -154,19 +153,6 @@ fn facts(scene: &Scene<'_>, plan: &Plan, status: &mut WhatsAppSessionStatus) {
         }
         _ => {}
     }
-}
-
-/// Completes the status of a create with the id it gave, and says so.
-pub fn born(status: &mut WhatsAppSessionStatus, id: &SessionId, at: &Time) -> Notice {
-    let note = words::created(id.as_str());
-    status.session_id = Some(id.as_str().to_owned());
-    if let Some(provisioned) = status.conditions.iter_mut().find(|condition| condition.type_ == "Provisioned") {
-        "True".clone_into(&mut provisioned.status);
-        Reason::Created.as_str().clone_into(&mut provisioned.reason);
-        provisioned.message.clone_from(&note);
-        provisioned.last_transition_time = at.clone();
-    }
-    Notice { warning: false, reason: Reason::Created, note }
 }
 
 /// Status, reason and message of `Ready`; whether `Reconciling` or `Stalled` goes with it.

@@ -92,9 +92,9 @@ impl Effects {
             Action::Report => self.report(subject, plan).await,
             Action::RecordIntent { .. } => self.record_intent(subject, plan).await,
             Action::RecordId { .. } => {
-                let Some(status) = &plan.status else { return Ok(Step::Done) };
-                let written = self.write_id(subject.session, subject.recorded, status).await?;
-                self.provisioned(subject, plan, written)
+                let written = self.record_id(subject.session, subject.recorded, plan).await?;
+                subject.memory.provisioned(self.now());
+                step_of(written)
             }
             Action::Create { name, attempt } => self.create(subject, plan, name, *attempt).await,
             Action::Connect { id } => {
@@ -143,8 +143,6 @@ impl Effects {
                 tracing::info!(
                     session = %ObjectRef::from_obj(subject.session), class = ?error.class, status = error.status, "a call failed"
                 );
-                // The provider's state is not what was thought: it is read before anything else is tried.
-                subject.memory.doubt |= matches!(error.class, Class::Conflict | Class::NotFound);
                 subject.memory.failed(&error, self.now(), rand::random());
             }
         }
@@ -171,25 +169,22 @@ impl Effects {
     }
 
     fn after_write(&self, subject: &Subject<'_>, plan: &Plan, written: object::Written) -> Result<Step, Problem> {
-        match written {
-            object::Written::Unchanged => Ok(Step::Again),
-            object::Written::Landed => {
-                self.announcer.announce(subject.session, &plan.notices);
-                Ok(Step::Again)
-            }
-            object::Written::Conflict => Err(Problem::Conflict),
-            object::Written::Gone => Ok(Step::Gone),
+        if written == object::Written::Landed {
+            self.announcer.announce(subject.session, &plan.notices);
         }
-    }
-
-    fn provisioned(&self, subject: &mut Subject<'_>, plan: &Plan, written: object::Written) -> Result<Step, Problem> {
-        let now = self.now();
-        subject.memory.provisioned(now);
-        self.after_write(subject, plan, written)
+        step_of(written)
     }
 
     /// What is known about the Secret after an error is: nothing.
     fn unsure(memory: &mut Memory) {
         memory.secret = SecretSight::Unknown;
+    }
+}
+
+fn step_of(written: object::Written) -> Result<Step, Problem> {
+    match written {
+        object::Written::Unchanged | object::Written::Landed => Ok(Step::Again),
+        object::Written::Conflict => Err(Problem::Conflict),
+        object::Written::Gone => Ok(Step::Gone),
     }
 }

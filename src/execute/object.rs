@@ -176,13 +176,15 @@ impl Effects {
         self.taken(session, answer).map_err(|trouble| trouble.during("writing the status"))
     }
 
-    /// Records an id, and with it everything else the status has to say. Tries until it lands or the object is another.
-    pub(super) async fn write_id(
+    /// Records the id that a plan's status names, and with it everything else it says. Tries until it lands or the
+    /// object is another.
+    pub(super) async fn record_id(
         &self,
         session: &WhatsAppSession,
         before: &WhatsAppSessionStatus,
-        after: &WhatsAppSessionStatus,
+        plan: &Plan,
     ) -> Result<Written, Problem> {
+        let after = &plan.status.clone().unwrap_or_default();
         let id = after.session_id.as_deref();
         let patch = id_patch(session, before, after);
         let api = self.sessions(session);
@@ -191,10 +193,12 @@ impl Effects {
             let answer = within(api.patch_status(&session.name_any(), &params(), &Patch::Json::<()>(patch.clone()))).await;
             match self.taken(session, answer) {
                 Ok(Written::Conflict) => {}
+                Ok(Written::Gone) => {
+                    tracing::error!(session = %ObjectRef::from_obj(session), id, "the object is gone; this remote session is left");
+                    return Ok(Written::Gone);
+                }
                 Ok(written) => {
-                    if written == Written::Gone {
-                        tracing::error!(session = %ObjectRef::from_obj(session), id, "the object is gone; this remote session is left");
-                    }
+                    self.announcer.announce(session, &plan.notices);
                     return Ok(written);
                 }
                 Err(trouble) if trouble.is_invalid() => {

@@ -2,11 +2,11 @@
 
 use kube::{ResourceExt, runtime::reflector::ObjectRef};
 
-use super::{Effects, Step, Subject, kubernetes::Problem, object::Written};
+use super::{Effects, Step, Subject, kubernetes::Problem, step_of};
 use crate::{
     account::Account,
-    decide::{self, Plan},
-    provider::{Error, SessionId},
+    decide::Plan,
+    provider::{Class, Error, SessionId},
 };
 
 impl Effects {
@@ -25,27 +25,22 @@ impl Effects {
         }
         // From here on this attempt may have left, whatever becomes of this reconcile.
         subject.memory.sent_attempt = Some(attempt);
-        subject.memory.unknown_since = Some(self.now().mono);
         let effects = self.handle();
-        let (session, recorded) = (subject.session.clone(), subject.recorded.clone());
-        let mut status = plan.status.clone().unwrap_or_default();
-        let name = name.to_owned();
+        let (session, recorded, name) = (subject.session.clone(), subject.recorded.clone(), name.to_owned());
+        let mut plan = plan.clone();
         let sending = self.tasks.spawn(async move {
             let created = account.create(&name).await?;
             tracing::info!(session = %ObjectRef::from_obj(&session), id = %created.id, "created a remote session");
-            let notice = decide::born(&mut status, &created.id, &effects.now().time());
-            let written = effects.write_id(&session, &recorded, &status).await;
-            if let Ok(Written::Landed) = written {
-                effects.announcer.announce(&session, &[notice]);
-            }
-            Ok::<_, Error>(written)
+            plan.made(&created.id, effects.now());
+            Ok::<_, Error>(effects.record_id(&session, &recorded, &plan).await)
         });
         let outcome = sending.await;
         self.sources.registry.attempted(&subject.base_url, &subject.full_name, &uid);
         match outcome {
             Ok(Ok(written)) => {
                 subject.memory.succeeded();
-                self.provisioned(subject, plan, written?)
+                subject.memory.provisioned(self.now());
+                step_of(written?)
             }
             Ok(Err(error)) => {
                 let now = self.now();
@@ -57,8 +52,11 @@ impl Effects {
                 subject.memory.failed(&error, now, rand::random());
                 Ok(Step::Again)
             }
-            // The task is gone without a word: the outcome is not known, which is what memory says already.
-            Err(_) => Ok(Step::Again),
+            // The task is gone without a word, and with it the outcome.
+            Err(_) => {
+                subject.memory.create_failed(attempt, Class::Lost, self.now());
+                Ok(Step::Again)
+            }
         }
     }
 

@@ -388,3 +388,12 @@ fn a_loss_of_the_phone_outlives_a_suspension() {
     let plan = stage.run();
     assert_eq!((plan.action, stage.said().as_str()), (None, "Stalled False/LoggedOut Stalled"));
 }
+
+#[test]
+fn a_finalizer_that_somebody_took_away_is_put_back() {
+    let mut stage = Stage::connected();
+    stage.desired.finalizer = false;
+    assert_eq!(stage.decide().action, Some(Action::AddFinalizer));
+    stage.desired.suspend = true;
+    assert_eq!(stage.decide().action, Some(Action::AddFinalizer));
+}

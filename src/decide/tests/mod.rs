@@ -1,5 +1,5 @@
-//! The promises of the pure core, one file each. A [`Stage`] holds everything a decision is made of; [`Stage::run`] does
-//! what an executor would, so that whole stories can be told.
+//! The promises of the pure core, one file each. A [`Stage`] holds everything a decision is made of; [`Stage::run`]
+//! does what an executor would, so that whole stories can be told.
 
 mod connection;
 mod deletion;
