@@ -143,7 +143,9 @@ async fn a_life_with_all_its_troubles_leaves_no_secret_where_it_does_not_belong(
     let keys = json!({"accessToken": access, "refreshToken": refresh});
     world.credentials("token-credentials", keys).await;
     let both = format!("neither {access} nor {refresh}");
-    world.sim.arm(Fault::on(Route::Socket, FaultAction::Refuse { message: Some(both.clone()) }).tenant("token").times(1));
+    world
+        .sim
+        .arm(Fault::on(Route::Socket, FaultAction::Refuse { message: Some(both.clone()) }).tenant("token").times(1));
     world.sim.arm(Fault::on(Route::List, echo(502, both.clone())).tenant("token").times(1));
     world.sim.arm(Fault::on(Route::Create, echo(400, format!("{access} may not"))).tenant("token").times(1));
     world.sim.arm(Fault::on(Route::Connect, echo(502, both.clone())).tenant("token").times(1));

@@ -92,7 +92,8 @@ async fn a_dead_refresh_token_leads_to_one_login_and_nobody_is_told() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_short_lived_token_is_renewed_before_it_expires() {
     let tenant = TenantSettings { token_lifetime: Duration::from_secs(10), ..TenantSettings::default() };
-    let simulator = Config { tenant: TenantSettings { refresh_tokens: RefreshTokens::Rotate, ..tenant }, ..Config::default() };
+    let simulator =
+        Config { tenant: TenantSettings { refresh_tokens: RefreshTokens::Rotate, ..tenant }, ..Config::default() };
     let world = World::with(OPERATOR, Options { simulator, ..Options::default() }).await;
     // Settled sessions are looked at as often as all others, so that there are calls.
     world.account("default", DEMO, json!({"settledPollInterval": "10s"})).await;
@@ -194,7 +195,9 @@ async fn a_missing_secret_is_waited_for() {
     world.bare_account("default", json!({})).await;
     world.session("sales", json!({})).await;
     let account = world.until_account("default", "Reconciling", "True", "SecretNotFound").await;
-    assert!(message(&account).contains("kubectl create secret generic default-credentials --type=actiwapi.com/credentials"));
+    assert!(
+        message(&account).contains("kubectl create secret generic default-credentials --type=actiwapi.com/credentials")
+    );
     let session = world.until_condition("sales", "Reconciling", "True", "AccountNotReady").await;
     assert!(condition(&session, "Stalled").is_none());
     world.until_event("default", "SecretNotFound").await;
