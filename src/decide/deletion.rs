@@ -74,7 +74,8 @@ fn step(scene: &Scene<'_>, hidden: &Plan, id: Option<&SessionId>) -> Step {
         return Step::Clear(disconnect(scene, sight, hidden.clone(), id));
     }
     match provision::resolve(scene, sight) {
-        Outcome::Made(remote) => Step::Clear(disconnect(scene, sight, hidden.clone(), &remote.id)),
+        // Recorded first, so that it is looked at and disconnected like any other.
+        Outcome::Made(remote) => Step::Clear(hidden.clone().then(Action::RecordId { id: remote.id, adopted: false })),
         Outcome::Void => Step::Clear(hidden.clone().then(Action::RemoveFinalizer)),
         Outcome::Ambiguous(plan) => blocked("several remote sessions could be the one that was created", plan),
         Outcome::Unknown(plan) => blocked("whether it was created is not known yet", plan),

@@ -43,6 +43,8 @@ pub struct Memory {
     pub fresh_after: Option<Instant>,
     /// The person's request that `fresh_after` answers.
     pub request: Option<String>,
+    /// The last request for a code.
+    pub pair_request: Option<String>,
     /// The attempt whose POST this process sent without a definite answer, or is sending.
     pub sent_attempt: Option<i32>,
     /// When that became unknown.
@@ -96,6 +98,7 @@ impl Memory {
             retry: None,
             fresh_after: None,
             request: None,
+            pair_request: None,
             sent_attempt: None,
             unknown_since: None,
             clear_since: None,
@@ -128,6 +131,16 @@ impl Memory {
             self.request.clone_from(&desired.reconcile_request);
             self.retry = None;
             self.fresh_after = Some(now.mono);
+            if self.secret == SecretSight::Foreign {
+                self.secret = SecretSight::Unknown;
+            }
+        }
+        // Whoever asks for a code has the phone in hand: what became of an earlier connect is not waited for.
+        if wants_code(desired, recorded) && self.pair_request != desired.pair_request {
+            self.pair_request.clone_from(&desired.pair_request);
+            self.retry = None;
+            self.connect_at = None;
+            self.connects = 0;
         }
         match (self.secret, self.foreign_since) {
             (SecretSight::Foreign, None) => self.foreign_since = Some(now.mono),
@@ -238,6 +251,13 @@ fn backoff(failures: u32, random: f64) -> Duration {
 #[must_use]
 pub fn asked(desired: &Desired, recorded: &WhatsAppSessionStatus) -> bool {
     desired.reconcile_request.is_some() && desired.reconcile_request != recorded.last_handled_reconcile_at
+}
+
+/// A person asked for a code, and was not answered yet.
+#[must_use]
+pub(super) fn wants_code(desired: &Desired, recorded: &WhatsAppSessionStatus) -> bool {
+    let handled = recorded.pairing.as_ref().and_then(|pairing| pairing.last_handled_request.as_ref());
+    desired.pair_request.is_some() && desired.pair_request.as_ref() != handled
 }
 
 #[cfg(test)]

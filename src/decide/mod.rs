@@ -19,9 +19,9 @@ pub mod words;
 
 use std::time::Duration;
 
+pub use account::{AccountScene, Hindrance, decide_account};
 pub use input::{AccountSight, Desired, Facts, Named, Now, Observed, Policy};
 pub use memory::Memory;
-pub use account::{AccountScene, Hindrance, decide_account};
 pub use plan::{Action, Notice, Plan, Situation};
 
 use self::memory::Retry;
@@ -196,11 +196,15 @@ fn hold(scene: &Scene<'_>, mut plan: Plan, why: Situation, left: Option<Duration
     }
 }
 
-/// A deletion keeps its own words, and a mere look that has to wait is no news.
+/// A deletion says what it waits for, and a mere look that has to wait is no news.
 fn say(scene: &Scene<'_>, mut plan: Plan, why: Situation) -> Plan {
     let look = plan.situation == Situation::Quiet && matches!(why, Situation::Working(..));
-    if scene.desired.deleting.is_none() && !look {
-        plan.situation = why;
-    }
+    plan.situation = match why {
+        Situation::Working(_, why, _) | Situation::Stalled(_, why, _) if scene.desired.deleting.is_some() => {
+            Situation::Deleting(words::deleting_waits(&why))
+        }
+        _ if look => plan.situation,
+        why => why,
+    };
     plan
 }

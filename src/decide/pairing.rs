@@ -6,7 +6,7 @@ use super::{
     Plan, Scene, Situation,
     connection::patience,
     input::seconds,
-    memory::{FOREIGN, SecretSight},
+    memory::{FOREIGN, SecretSight, wants_code},
     plan::Action,
     report, words,
 };
@@ -42,8 +42,7 @@ fn window(scene: &Scene<'_>) -> Option<Duration> {
 }
 
 fn requested(scene: &Scene<'_>) -> bool {
-    let handled = scene.recorded.pairing.as_ref().and_then(|pairing| pairing.last_handled_request.as_ref());
-    scene.desired.pair_request.is_some() && scene.desired.pair_request.as_ref() != handled
+    wants_code(scene.desired, scene.recorded)
 }
 
 fn secret_may_exist(scene: &Scene<'_>) -> bool {

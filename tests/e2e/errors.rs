@@ -274,8 +274,8 @@ async fn a_create_that_failed_without_effect_is_made_again_once_the_list_proves_
             .filter(|call| call.route == Route::List && (failed..again).contains(&call.at_ms))
             .map(|call| call.at_ms)
             .collect();
-        // Two sweeps, the settle time of this world apart.
-        assert!(lists.len() >= 2 && lists[lists.len() - 1] - lists[0] >= 1000, "{name}: {failed} {lists:?} {again}");
+        // Two sweeps, the settle time of this world apart, give or take what their way to the provider took.
+        assert!(lists.len() >= 2 && lists[lists.len() - 1] - lists[0] >= 900, "{name}: {failed} {lists:?} {again}");
         assert!(world.events(name).await.iter().any(|(kind, r, _)| kind == "Warning" && r == "Retrying"), "{name}");
     }
 }
@@ -424,6 +424,7 @@ async fn a_status_that_fails_after_a_scan_is_looked_at_again_and_nobody_is_told(
     world.until_qr("sales").await;
     world.sim.arm(Fault::on(Route::Status, error(502, None)).times(1));
     world.pair("sales").await;
+    // Read once more, or told by the next sweep.
     assert!(world.sim.requests().iter().any(|call| call.route == Route::Status && call.faulted));
     assert!(world.events("sales").await.iter().all(|(kind, ..)| kind == "Normal"));
 }

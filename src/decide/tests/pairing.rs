@@ -392,10 +392,12 @@ fn a_lost_phone_shows_nothing_without_being_asked_and_pairs_in_a_window() {
         stage.shows(Liveness::Disconnected);
         stage.writes.clear();
         assert!(stage.run().settled() && stage.writes.is_empty());
+        // The last connect was a moment ago, but whoever asks has the phone in hand.
+        (stage.memory.connect_at, stage.memory.connects) = (Some(stage.now.mono), 3);
         stage.desired.pair_request = Some("again".to_owned());
         stage.sight().offer = None;
         stage.run();
-        assert_eq!(stage.said(), WAITS);
+        assert_eq!((stage.said().as_str(), stage.memory.connects), (WAITS, 1));
         stage.pass(secs(1));
         stage.offers("asked", 0);
         stage.run();

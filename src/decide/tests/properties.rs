@@ -304,7 +304,7 @@ proptest! {
         if stage.desired.deleting.is_some() {
             let fine = match action {
                 Action::Disconnect { deleting, .. } => deleting,
-                Action::ReadStatus { .. } | Action::DeleteQr | Action::RemoveFinalizer => true,
+                Action::RecordId { .. } | Action::ReadStatus { .. } | Action::DeleteQr | Action::RemoveFinalizer => true,
                 _ => false,
             };
             prop_assert!(fine, "{action:?}");
