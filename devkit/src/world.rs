@@ -384,12 +384,21 @@ impl World {
         assert!(quiet, "{what} is called after all\n{}", self.log_tail());
     }
 
-    /// Waits until the operator has read a Secret so many times more.
+    /// Waits until the operator has read this Secret so many times more.
     ///
     /// # Panics
     /// When it has not in time.
-    pub async fn until_secret_reads(&self, more: usize) {
-        let reads = || self.requests().iter().filter(|(verb, what, _)| verb == "get" && what == "secrets").count();
+    pub async fn until_read(&self, secret: &str, more: usize) {
+        let user = operator_user(&self.namespace);
+        let reads = || {
+            let events = self.plane.audit_events_about(&user).unwrap_or_else(|error| panic!("{error}"));
+            let such = |event: &&Value| {
+                let of = &event["objectRef"];
+                event["impersonatedUser"]["username"] == user.as_str()
+                    && (&event["verb"], &of["resource"], &of["name"]) == (&json!("get"), &json!("secrets"), &json!(secret))
+            };
+            events.iter().filter(such).count()
+        };
         let wanted = reads() + more;
         // The audit log is a file, which wakes nobody.
         let mut looks = tokio::time::interval(Duration::from_millis(500));
@@ -398,7 +407,7 @@ impl World {
                 looks.tick().await;
             }
         };
-        assert!(timeout(2 * PATIENCE, read).await.is_ok(), "no Secret was read\n{}", self.log_tail());
+        assert!(timeout(PATIENCE, read).await.is_ok(), "{secret} was not read\n{}", self.log_tail());
     }
 }
 
