@@ -51,11 +51,11 @@ async fn drawn(world: &World, secret: &str) -> String {
 
 #[test]
 fn each_has_a_test() {
-    let names = fs::read_dir(directory()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let examples: BTreeSet<String> = names.filter(|name| name.ends_with(".yaml")).collect();
+    let paths = fs::read_dir(directory()).unwrap().map(|entry| entry.unwrap().path());
+    let examples = paths.filter(|path| path.extension().is_some_and(|extension| extension == "yaml"));
     let source = include_str!("examples.rs");
-    for example in &examples {
-        assert!(source.contains(&format!("\"{example}\"")), "{example}");
+    for example in examples {
+        assert!(source.contains(&format!("{:?}", example.file_name().unwrap())), "{}", example.display());
     }
 }
 

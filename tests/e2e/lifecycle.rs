@@ -14,7 +14,7 @@ use whatsapp_operator::api::{Phase, WhatsAppAccount, WhatsAppSession, names};
 
 use crate::{OPERATOR, acts, acts::says};
 
-const WRITES_OF_A_LIFE: usize = 6;
+const WRITES_OF_A_LIFE: usize = 5;
 
 fn status_of(session: &WhatsAppSession) -> &whatsapp_operator::api::WhatsAppSessionStatus {
     session.status.as_ref().unwrap()
