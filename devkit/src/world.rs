@@ -369,9 +369,8 @@ impl World {
     /// # Panics
     /// When it is not in time, with the calls it got and the operator's log.
     pub async fn until_provider(&self, what: &str, wished: impl FnMut(&State) -> bool) {
-        if timeout(PATIENCE, self.sim.wait_until(wished)).await.is_err() {
-            panic!("{what}: not within {PATIENCE:?}\n{:?}\n{}", self.sim.counts(), self.log_tail());
-        }
+        let reached = timeout(PATIENCE, self.sim.wait_until(wished)).await.is_ok();
+        assert!(reached, "{what}: not within {PATIENCE:?}\n{:?}\n{}", self.sim.counts(), self.log_tail());
     }
 
     /// Makes sure that the provider gets no such call for as long as `window`.

@@ -56,6 +56,7 @@ struct Inner {
     at: Instant,
     paused_until: Option<Instant>,
     pauses: u32,
+    closed: bool,
     queues: [VecDeque<oneshot::Sender<()>>; QUEUES],
 }
 
@@ -73,6 +74,7 @@ impl Limiter {
                 at: Instant::now(),
                 paused_until: None,
                 pauses: 0,
+                closed: false,
                 queues: Default::default(),
             }),
             changed: Notify::new(),
@@ -153,6 +155,13 @@ impl Limiter {
         }
     }
 
+    /// Turns everybody away from now on: nobody will grant what is queued any more.
+    pub fn close(&self) {
+        let mut inner = self.lock();
+        inner.closed = true;
+        inner.queues.iter_mut().for_each(VecDeque::clear);
+    }
+
     /// How long calls are still paused.
     pub fn pause_left(&self) -> Option<Duration> {
         self.lock().pause_left()
@@ -183,6 +192,9 @@ impl Inner {
     }
 
     fn pause_left(&self) -> Option<Duration> {
+        if self.closed {
+            return Some(LONGEST_PAUSE);
+        }
         self.paused_until.map(|until| until.saturating_duration_since(Instant::now())).filter(|left| !left.is_zero())
     }
 
@@ -282,6 +294,20 @@ mod tests {
         assert_eq!(limiter.pause_left(), Some(Duration::from_secs(5)));
         limiter.pause(Some(Duration::from_hours(24)));
         assert_eq!(limiter.pause_left(), Some(Duration::from_hours(1)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_closed_bucket_keeps_nobody_waiting() {
+        let limiter = running(1, 1);
+        limiter.acquire(Priority::Poll).await.unwrap();
+        let waiting = tokio::spawn({
+            let limiter = limiter.clone();
+            async move { limiter.acquire(Priority::Create).await }
+        });
+        tokio::task::yield_now().await;
+        limiter.close();
+        assert!(waiting.await.unwrap().is_err());
+        assert!(limiter.acquire(Priority::Delete).await.is_err());
     }
 
     #[tokio::test(start_paused = true)]

@@ -11,11 +11,9 @@ mod observer;
 pub mod registry;
 mod sweep;
 pub mod token;
+mod view;
 
-use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::future::BoxFuture;
 use kube::runtime::reflector::ObjectRef;
@@ -25,97 +23,18 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+pub use view::{Health, Settings, Sight, Stream, View};
+
 use self::{
-    board::{Absence, Board, Interest, Offer, Seen},
+    board::{Board, Interest},
     credentials::Credentials,
     limiter::{Limiter, Paused, Priority},
     token::TokenKeeper,
 };
 use crate::{
     api::{Reason, WhatsAppAccount, WhatsAppSession},
-    provider::{Class, Error, EventsConfig, Liveness, Provider, RemoteSession, SessionId, Subscription, Token, Usage},
+    provider::{Class, Error, Provider, RemoteSession, SessionId, Subscription, Token, Usage},
 };
-
-/// What of an account's spec a running account needs. All of it may change while it runs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
-    /// Between two sweeps while anything is in motion.
-    pub poll: Duration,
-    /// Between two sweeps while all is settled and the event stream is understood.
-    pub settled_poll: Duration,
-    /// Requests a second.
-    pub rate: u32,
-    /// Requests at once.
-    pub burst: u32,
-    /// How to listen; `None` is switched off.
-    pub events: Option<EventsConfig>,
-}
-
-/// How an account is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Health {
-    /// Nothing was read yet and nothing failed yet.
-    Starting,
-    /// It works, as far as is known.
-    Ready,
-    /// It failed, waiting may help.
-    Retrying(String),
-    /// Waiting alone cannot help.
-    Stalled(Reason, String),
-}
-
-/// How the event stream is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stream {
-    /// Switched off.
-    Disabled,
-    /// Down.
-    Offline,
-    /// Up, but changes happen that it does not announce.
-    NotUnderstood,
-    /// Up and understood.
-    Live,
-}
-
-/// What the account's status shows.
-#[derive(Clone, Debug)]
-pub struct View {
-    /// How it is.
-    pub health: Health,
-    /// How the event stream is.
-    pub stream: Stream,
-    /// Tenant or user id.
-    pub identity: Option<String>,
-    /// What of the plan is used.
-    pub usage: Option<Usage>,
-    /// The subscription.
-    pub subscription: Option<Subscription>,
-    /// How long calls are paused.
-    pub paused: Option<Duration>,
-}
-
-/// What a session's reconcile sees of its account.
-#[derive(Clone, Debug)]
-pub struct Sight {
-    /// How the account is.
-    pub health: Health,
-    /// Calls are paused for this long.
-    pub paused: Option<Duration>,
-    /// The socket accepted us: a QR would arrive.
-    pub socket_up: bool,
-    /// The event stream is switched on.
-    pub events_enabled: bool,
-    /// When the last complete sweep began.
-    pub swept: Option<Instant>,
-    /// The session of the id asked for.
-    pub mine: Option<Seen>,
-    /// Sessions of the name asked for.
-    pub named: Vec<RemoteSession>,
-    /// 404s about the id asked for.
-    pub absence: Option<Absence>,
-    /// The QR on offer for the id asked for.
-    pub offer: Option<Offer>,
-}
 
 struct State {
     settings: Settings,
@@ -223,9 +142,10 @@ impl Account {
         self.stop.is_cancelled()
     }
 
-    /// Ends the account's task. Calls in flight end with their callers.
+    /// Ends the account's task. Calls in flight end with their callers; who still waits for leave is turned away.
     pub fn stop(&self) {
         self.stop.cancel();
+        self.limiter.close();
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -434,6 +354,19 @@ impl Account {
         }
     }
 
+    /// Only the plan can help. Why is looked at once, for people to see; it costs metered calls.
+    fn stand_still(&self, reason: Reason, why: &str) {
+        let health = Health::Stalled(reason, why.to_owned());
+        {
+            let mut state = self.state();
+            if state.health == health {
+                return;
+            }
+            state.billing_due = Some(Instant::now());
+        }
+        self.set_health(health);
+    }
+
     async fn note(&self, error: &Error) {
         match error.class {
             Class::RateLimited if error.status.is_some() => {
@@ -451,22 +384,14 @@ impl Account {
                 );
                 self.tokens.if_refused(|| self.set_health(stalled)).await;
             }
-            Class::SubscriptionInactive => {
-                self.state().billing_due = Some(Instant::now());
-                self.set_health(Health::Stalled(
-                    Reason::SubscriptionInactive,
-                    "the provider says the subscription is not active; renew it, calls go on by themselves then"
-                        .to_owned(),
-                ));
-            }
-            Class::RequestLimit => {
-                self.state().billing_due = Some(Instant::now());
-                self.set_health(Health::Stalled(
-                    Reason::RequestQuotaExceeded,
-                    "the plan's API requests are used up; calls go on by themselves with the next period or plan"
-                        .to_owned(),
-                ));
-            }
+            Class::SubscriptionInactive => self.stand_still(
+                Reason::SubscriptionInactive,
+                "the provider says the subscription is not active; renew it, calls go on by themselves then",
+            ),
+            Class::RequestLimit => self.stand_still(
+                Reason::RequestQuotaExceeded,
+                "the plan's API requests are used up; calls go on by themselves with the next period or plan",
+            ),
             Class::SessionLimit => self.state().billing_due = Some(Instant::now()),
             Class::Validation
             | Class::Forbidden
@@ -487,12 +412,4 @@ impl Account {
 /// What a caller gets instead of a call while the account is paused: an error without an HTTP status.
 fn paused(paused: Paused) -> Error {
     Error { retry_after: Some(paused.0), ..Error::of(Class::RateLimited) }
-}
-
-impl Sight {
-    /// What the provider last said about the session asked for.
-    #[must_use]
-    pub fn liveness(&self) -> Option<&Liveness> {
-        self.mine.as_ref().map(|seen| &seen.remote.liveness)
-    }
 }

@@ -26,7 +26,6 @@ impl Account {
             if let Health::Stalled(reason, _) = &health {
                 let slow = (*reason != Reason::CredentialsInvalid).then(|| Instant::now() + SLOW_PROBE);
                 if slow.is_some() {
-                    // Why it stands still is for people to see, and costs no metered call.
                     self.look_at_billing().await;
                 }
                 tokio::select! {
@@ -120,9 +119,12 @@ impl Account {
         if before != identity {
             self.changed();
         }
-        if !matches!(self.state().health, Health::Ready) {
-            self.set_health(Health::Ready);
+        let health = self.state().health.clone();
+        if matches!(health, Health::Stalled(..)) {
+            // The plan that stood in the way is another one now.
+            self.state().billing_due = Some(Instant::now());
         }
+        self.set_health(Health::Ready);
         self.look_at_billing().await;
     }
 

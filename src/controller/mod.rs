@@ -128,7 +128,7 @@ pub async fn run(parts: Parts, stop: CancellationToken) -> Result<(), Ended> {
         .graceful_shutdown_on(stop.clone().cancelled_owned())
         .run(account::reconcile, never, context.clone());
     supervisor.spawn("accounts", until(controller, stop.clone()));
-    supervisor.spawn("births", raise(born, stop.clone()));
+    supervisor.spawn("births", raise(born, context.clone(), stop.clone()));
     supervisor.spawn("events", send(sender, stop.clone()));
     tracing::info!(namespaces = ?namespaces, "watching");
     let ended = supervisor.run(GRACE).await;
@@ -137,7 +137,6 @@ pub async fn run(parts: Parts, stop: CancellationToken) -> Result<(), Ended> {
     if tokio::time::timeout(GRACE, tasks.wait()).await.is_err() {
         tracing::warn!("a create is still under way; its outcome is found again after the next start");
     }
-    context.sources.registry.clear();
     ended
 }
 
@@ -283,7 +282,7 @@ async fn until<T, E: std::fmt::Display>(controller: impl Stream<Item = Result<T,
 }
 
 /// Runs accounts. One that ends unasked ends this task, and with it the process.
-async fn raise(mut born: mpsc::UnboundedReceiver<Arc<Account>>, stop: CancellationToken) {
+async fn raise(mut born: mpsc::UnboundedReceiver<Arc<Account>>, context: Arc<Context>, stop: CancellationToken) {
     let mut running = JoinSet::new();
     loop {
         tokio::select! {
@@ -300,8 +299,11 @@ async fn raise(mut born: mpsc::UnboundedReceiver<Arc<Account>>, stop: Cancellati
                     return;
                 }
             }
-            // Accounts run on while reconciles finish; the supervisor gives them the same grace.
-            () = stop.cancelled() => return,
+            // Calls under way are finished; who waits for leave is turned away.
+            () = stop.cancelled() => {
+                context.sources.registry.clear();
+                return;
+            }
         }
     }
 }

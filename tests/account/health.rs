@@ -29,7 +29,7 @@ async fn an_inactive_subscription_or_used_up_requests_are_probed_slowly() {
         rig.provider.world().always.clear();
         pass(10 * MINUTE).await;
         assert_eq!(rig.health(), Health::Ready);
-        assert_eq!(rig.count("usage"), 2, "the plan is looked at again");
+        assert_eq!(rig.count("usage"), 3, "the plan is looked at when it stops the account and when it no longer does");
         assert_eq!(rig.woken(), ["a"]);
     }
 }
