@@ -3,7 +3,7 @@
 use std::{future::Future, time::Duration};
 
 use actiwapi_sim::{
-    Config, State,
+    Config,
     state::{faults::Route, session::Session, tenant::TenantSettings},
 };
 use devkit::{
@@ -51,15 +51,10 @@ pub async fn soon<T>(world: &World, what: &str, wait: impl Future<Output = T>) -
     value
 }
 
-/// Waits until the provider is as wished.
-pub async fn provider(world: &World, what: &str, wished: impl FnMut(&State) -> bool) {
-    soon(world, what, world.sim.wait_until(wished)).await;
-}
-
 /// Waits until a route got so many calls.
 pub async fn calls(world: &World, route: Route, count: usize) {
     let what = format!("{count} calls of {}", route.as_str());
-    provider(world, &what, |state| state.journal().count(route) >= count).await;
+    world.until_provider(&what, |provider| provider.journal().count(route) >= count).await;
 }
 
 /// Scans whatever code is published, until the phone takes one.
@@ -133,7 +128,7 @@ pub struct Write {
 pub fn writes(world: &World) -> Vec<Write> {
     let user = format!("operator-{}", world.namespace);
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let events = world.plane.audit_events().unwrap();
+    let events = world.plane.audit_events_about(&user).unwrap();
     let mine = events.iter().filter(|event| {
         let verb = event["verb"].as_str().unwrap_or_default();
         event["impersonatedUser"]["username"] == user.as_str()

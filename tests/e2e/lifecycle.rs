@@ -14,7 +14,7 @@ use whatsapp_operator::api::{Phase, WhatsAppAccount, WhatsAppSession, names};
 
 use crate::{OPERATOR, acts, acts::says};
 
-const WRITES_OF_A_LIFE: usize = 6;
+const WRITES_OF_A_LIFE: usize = 5;
 
 fn status_of(session: &WhatsAppSession) -> &whatsapp_operator::api::WhatsAppSessionStatus {
     session.status.as_ref().unwrap()
@@ -233,9 +233,10 @@ async fn the_restart_after_a_scan_is_no_news() {
     let (world, session) = paired(options).await;
     let mut history = acts::History::of(&world, "sales").await;
     world.sim.reset_requests();
-    acts::provider(&world, "the restart", |state| state.tenant("demo").is_some_and(|t| !t.sessions[0].is_connected()))
+    world
+        .until_provider("the restart", |state| state.tenant("demo").is_some_and(|t| !t.sessions[0].is_connected()))
         .await;
-    acts::provider(&world, "its end", |state| state.tenant("demo").is_some_and(|t| t.sessions[0].is_connected())).await;
+    world.until_provider("its end", |state| state.tenant("demo").is_some_and(|t| t.sessions[0].is_connected())).await;
     // Both were announced, and each is looked into.
     acts::calls(&world, Route::Status, 2).await;
     let last = acts::noticed(&world, "sales").await;

@@ -116,7 +116,7 @@ async fn a_window_that_ends_hides_the_code_and_says_how_to_ask_for_another() {
     );
     assert!(!acts::is_published(&world, "sales-qr").await);
     // The provider's own codes run out a little later, and that is no reason to begin again either.
-    acts::provider(&world, "the codes run out", |state| shown(state).is_none()).await;
+    world.until_provider("the codes run out", |state| shown(state).is_none()).await;
     acts::noticed(&world, "sales").await;
     assert_eq!(world.sim.count(Route::Connect), 1);
     assert!(!acts::is_published(&world, "sales-qr").await);
@@ -224,7 +224,7 @@ async fn of_many_codes_the_newest_is_written_every_two_seconds() {
         codes.extend(new);
         codes.len() >= 25
     };
-    acts::provider(&world, "25 codes", many).await;
+    world.until_provider("25 codes", many).await;
     acts::scan(&world, "sales-qr").await;
     world.until_condition("sales", "Ready", "True", "Connected").await;
 
