@@ -150,7 +150,10 @@ fn an_error_keeps_no_credential_that_was_not_sent_with_the_call_either() {
     for (said, kept) in [
         (format!("token={token} is old"), "(redacted) is old"),
         (format!("scan {code}\nor {code}"), "scan (redacted)or (redacted)"),
-        ("no session 1b4e28ba-2fa1-41d2-883f-0016d3cca427".to_owned(), "no session 1b4e28ba-2fa1-41d2-883f-0016d3cca427"),
+        (
+            "no session 1b4e28ba-2fa1-41d2-883f-0016d3cca427".to_owned(),
+            "no session 1b4e28ba-2fa1-41d2-883f-0016d3cca427",
+        ),
         ("é".repeat(60), &*"é".repeat(60)),
     ] {
         assert_eq!(refused(400, &json!({"message": said})).message, kept);
