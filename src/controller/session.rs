@@ -109,7 +109,7 @@ async fn trouble(session: &WhatsAppSession, context: &Context, kept: &mut Kept, 
         Ok(Step::Again) => return Pass::Again,
         Ok(Step::Gone) => return Pass::Gone,
         Ok(Step::Done) => {
-            tracing::warn!(session = %ObjectRef::from_obj(session), %problem, "Kubernetes did not take a write")
+            tracing::warn!(session = %ObjectRef::from_obj(session), %problem, "Kubernetes did not take a write");
         }
         Err(problem) => tracing::warn!(session = %ObjectRef::from_obj(session), %problem, "Kubernetes did not answer"),
     }

@@ -207,7 +207,7 @@ impl Effects {
                     return Ok(Written::Conflict);
                 }
                 Err(trouble) => {
-                    tracing::warn!(session = %ObjectRef::from_obj(session), id, %trouble, "the id is not recorded yet")
+                    tracing::warn!(session = %ObjectRef::from_obj(session), id, %trouble, "the id is not recorded yet");
                 }
             }
             sleep(pause).await;
