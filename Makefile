@@ -19,6 +19,9 @@ demo: prerequisites ## Pair a session on a simulated provider (KEEP=1, DEMO_KUBE
 	@cargo build --locked -p whatsapp-operator -p whatsapp-operator-devkit --bin whatsapp-operator --bin demo
 	@cargo run --locked --quiet -p whatsapp-operator-devkit --bin demo
 
+# Most tests wait for servers, so more of them run at once than there are processors.
+export RUST_TEST_THREADS ?= 6
+
 test: control-plane ## Run every test
 	cargo test --locked --workspace --no-fail-fast
 
