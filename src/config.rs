@@ -1,8 +1,9 @@
 //! The operator's flags and environment, checked once at the start.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Parser, ValueEnum};
+use ipnet::IpNet;
 
 /// Keeps `WhatsAppSession` objects and the sessions of `ActiWAPI` in line.
 ///
@@ -25,6 +26,12 @@ pub struct Config {
         default_value = "api.actiwapi.com"
     )]
     pub allowed_hosts: Vec<String>,
+    /// Network whose addresses may be connected to although they are not public; repeatable.
+    #[arg(long = "allowed-cidr", value_name = "CIDR", env = "WHATSAPP_OPERATOR_ALLOWED_CIDR", value_delimiter = ',')]
+    pub allowed_cidrs: Vec<IpNet>,
+    /// PEM file of certificate authorities that are believed for the provider besides the system's.
+    #[arg(long, value_name = "FILE", env = "WHATSAPP_OPERATOR_PROVIDER_CA_FILE")]
+    pub provider_ca_file: Option<PathBuf>,
     /// Allow spec.pairing.publishInStatus, which shows pairing codes to everybody who may read sessions.
     #[arg(long, env = "WHATSAPP_OPERATOR_ALLOW_QR_IN_STATUS")]
     pub allow_qr_in_status: bool,
@@ -100,6 +107,7 @@ mod tests {
             (&["--settle-time", "0s"], "not a duration"),
             (&["--watch-namespace", "Sales_1"], "not the name of a namespace"),
             (&["--log-level", "loud"], "possible values"),
+            (&["--allowed-cidr", "10.0.0.0/40"], "invalid value"),
             (&["--alow-insecure-urls"], "unexpected argument"),
         ] {
             let error = parsed(args).unwrap_err().to_string();

@@ -9,7 +9,12 @@ use whatsapp_operator::{
     config::{Config, LogFormat},
     controller::{self, Open, Parts},
     decide::Policy,
-    provider::{Limits, Provider, http::Http, place::Places},
+    provider::{
+        Limits, Provider,
+        http::Http,
+        place::Places,
+        reach::{Addresses, Reach},
+    },
     runtime::{shutdown, telemetry},
 };
 
@@ -32,8 +37,10 @@ async fn run(config: Config) -> Result<(), String> {
     rustls::crypto::ring::default_provider().install_default().map_err(|_| "a TLS provider is installed already")?;
     let stop = shutdown::on_signal().map_err(|error| format!("signals cannot be handled: {error}"))?;
     let client = client().await?;
-    let open: Open = Arc::new(|url| {
-        let http = Http::new(url, Limits::default()).map_err(|error| error.to_string())?;
+    let reach = reach(&config)?;
+    let addresses = reach.addresses.clone();
+    let open: Open = Arc::new(move |url| {
+        let http = Http::new(url, Limits::default(), &reach).map_err(|error| error.to_string())?;
         Ok(Arc::new(http) as Arc<dyn Provider>)
     });
     let parts = Parts {
@@ -45,7 +52,7 @@ async fn run(config: Config) -> Result<(), String> {
             allow_qr_in_status: config.allow_qr_in_status,
             holder: format!("{:016x}", rand::random::<u64>()),
         },
-        places: Places { insecure: config.allow_insecure_urls, hosts: config.allowed_hosts },
+        places: Places { insecure: config.allow_insecure_urls, hosts: config.allowed_hosts, addresses },
         open,
         wall: Arc::new(Timestamp::now),
     };
@@ -53,6 +60,16 @@ async fn run(config: Config) -> Result<(), String> {
     controller::run(parts, stop).await.map_err(|ended| ended.to_string())?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Where the provider may be, and whose certificates are believed there.
+fn reach(config: &Config) -> Result<Reach, String> {
+    let addresses = Addresses { anywhere: config.allow_insecure_urls, allowed: config.allowed_cidrs.clone() };
+    let reach = Reach::new(addresses);
+    let Some(file) = &config.provider_ca_file else { return Ok(reach) };
+    let told = |error: &dyn std::fmt::Display| format!("--provider-ca-file {}: {error}", file.display());
+    let pem = std::fs::read(file).map_err(|error| told(&error))?;
+    reach.trusting(&pem).map_err(|error| told(&error))
 }
 
 /// A client that was answered once: a wrong address is better told at the start than in a loop.

@@ -21,7 +21,7 @@ use tokio::{
     net::TcpListener,
 };
 use whatsapp_operator::provider::{
-    ApiKey, Class, Error, Limits, Liveness, Password, Phone, Provider, SessionId, Token, http::Http,
+    ApiKey, Class, Error, Limits, Liveness, Password, Phone, Provider, SessionId, Token, http::Http, reach::Reach,
 };
 
 const TOKEN: &str = "eyJ-token-hunter2";
@@ -126,7 +126,7 @@ impl Server {
 
 fn client(address: SocketAddr, prefix: &str, limits: Limits) -> Http {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    Http::new(&format!("http://{address}{prefix}").parse().unwrap(), limits).unwrap()
+    Http::new(&format!("http://{address}{prefix}").parse().unwrap(), limits, &Reach::anywhere()).unwrap()
 }
 
 fn token() -> Token {
@@ -397,7 +397,8 @@ async fn a_refused_connection_is_not_sent() {
 async fn a_failed_handshake_is_not_sent() {
     let (address, _) = raw(b"HTTP/1.1 400 Bad Request\r\n\r\n", false).await;
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let https = Http::new(&format!("https://{address}").parse().unwrap(), Limits::default()).unwrap();
+    let https =
+        Http::new(&format!("https://{address}").parse().unwrap(), Limits::default(), &Reach::anywhere()).unwrap();
     assert_eq!(list_error(&https).await.class, Class::NotSent);
 }
 
@@ -406,7 +407,7 @@ async fn a_handshake_that_hangs_is_not_sent_within_the_connect_limit() {
     let (address, _) = raw(b"", true).await;
     let _ = rustls::crypto::ring::default_provider().install_default();
     let limits = Limits { connect: Duration::from_millis(200), ..Limits::default() };
-    let https = Http::new(&format!("https://{address}").parse().unwrap(), limits).unwrap();
+    let https = Http::new(&format!("https://{address}").parse().unwrap(), limits, &Reach::anywhere()).unwrap();
     assert_eq!(list_error(&https).await.class, Class::NotSent);
 }
 

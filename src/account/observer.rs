@@ -174,7 +174,10 @@ impl Account {
             Health::Stalled(..) => {}
             Health::Ready if failures < QUIET_FAILURES || paused => {}
             Health::Starting | Health::Ready | Health::Retrying(_) => {
-                self.set_health(Health::Retrying(format!("{error}; it is tried again")));
+                // Our own words: the provider had no say in it.
+                let more = if error.class == Class::NotSent { error.message.as_str() } else { "" };
+                let why = if more.is_empty() { error.to_string() } else { format!("{error}: {more}") };
+                self.set_health(Health::Retrying(format!("{why}; it is tried again")));
             }
         }
     }

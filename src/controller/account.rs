@@ -123,7 +123,7 @@ async fn supply(
             context.sources.registry.remove(key);
             let reason = match refused {
                 Refused::Insecure => Reason::InsecureUrl,
-                Refused::Host(_) => Reason::HostNotAllowed,
+                Refused::Host(_) | Refused::Address(_) => Reason::HostNotAllowed,
                 Refused::NotAUrl => Reason::InvalidRequest,
             };
             return Ok(Some(Hindrance { reason, message: words::refused(&refused), stalled: true }));

@@ -253,6 +253,12 @@ pub fn refused(refused: &Refused) -> String {
         Refused::Host(host) => {
             format!("{refused}; if it is meant, run the operator with --allowed-host {host}")
         }
+        Refused::Address(address) => {
+            format!(
+                "{refused}; if it is meant, run the operator with --allowed-cidr {address}/{}",
+                if address.is_ipv4() { 32 } else { 128 }
+            )
+        }
     }
 }
 

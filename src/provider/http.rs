@@ -3,6 +3,7 @@
 use std::{
     error::Error as _,
     fmt,
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -19,7 +20,9 @@ use url::Url;
 
 use super::{
     ApiKey, Class, Error, EventsConfig, Limits, Page, Password, Provider, RemoteSession, SessionId, SocketEvent,
-    Subscription, Token, Tokens, Usage, socket,
+    Subscription, Token, Tokens, Usage,
+    reach::{NO_ADDRESS, Reach},
+    socket::{self, Dial},
     wire::{self, Answer},
 };
 
@@ -39,6 +42,7 @@ const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 pub struct Http {
     base: Url,
     client: Client,
+    dial: Dial,
     body: usize,
 }
 
@@ -82,11 +86,12 @@ impl Reply {
 }
 
 impl Http {
-    /// A client for `base_url`, whose path, if any, prefixes every path. Needs a process-wide TLS provider.
+    /// A client for `base_url`, whose path, if any, prefixes every path, that connects where `reach` lets it. Needs a
+    /// process-wide TLS provider.
     ///
     /// # Errors
     /// When the URL is no base, no TLS provider is installed, or the TLS roots cannot be loaded.
-    pub fn new(base_url: &Url, limits: Limits) -> Result<Self, SetupError> {
+    pub fn new(base_url: &Url, limits: Limits, reach: &Reach) -> Result<Self, SetupError> {
         let plain = matches!(base_url.scheme(), "http" | "https")
             && base_url.has_host()
             && base_url.username().is_empty()
@@ -100,7 +105,7 @@ impl Http {
         if rustls::crypto::CryptoProvider::get_default().is_none() {
             return Err(SetupError::NoTlsProvider);
         }
-        let client = Client::builder()
+        let mut client = Client::builder()
             .user_agent(concat!("whatsapp-operator/", env!("CARGO_PKG_VERSION")))
             .default_headers(HeaderMap::from_iter([(ACCEPT, JSON), (CONTENT_TYPE, JSON)]))
             .redirect(redirect::Policy::none())
@@ -113,9 +118,13 @@ impl Http {
             .pool_idle_timeout(POOL_IDLE)
             .http2_keep_alive_interval(PING)
             .http2_keep_alive_timeout(PING)
-            .build()
-            .map_err(SetupError::Client)?;
-        Ok(Self { base: base_url.clone(), client, body: limits.body })
+            .dns_resolver(Arc::new(reach.addresses.clone()));
+        if let Some(tls) = reach.http_tls() {
+            client = client.tls_backend_preconfigured(tls);
+        }
+        let client = client.build().map_err(SetupError::Client)?;
+        let dial = Dial { tls: reach.tls(), admit: reach.admit(), ..Dial::default() };
+        Ok(Self { base: base_url.clone(), client, dial, body: limits.body })
     }
 
     /// Built from segments, each of which is escaped: nothing an id or a name holds can reach another path or host.
@@ -175,7 +184,8 @@ fn lost(error: &reqwest::Error) -> Error {
     }
     let class = if error.is_builder() || error.is_connect() { Class::NotSent } else { Class::Lost };
     debug!(?class, cause = cause.map(tracing::field::display), "no complete answer");
-    Error::of(class)
+    let refused = cause.map(ToString::to_string).filter(|text| text == NO_ADDRESS);
+    Error { message: refused.unwrap_or_default(), ..Error::of(class) }
 }
 
 const SESSIONS: [&str; 3] = ["api", "v1", "whatsapp"];
@@ -277,7 +287,7 @@ impl Provider for Http {
         events: &'a EventsConfig,
         sink: mpsc::Sender<SocketEvent>,
     ) -> BoxFuture<'a, Error> {
-        socket::listen(&self.base, token, events, sink).boxed()
+        socket::listen_by(&self.dial, &self.base, token, events, sink).boxed()
     }
 }
 
@@ -287,7 +297,7 @@ mod tests {
 
     fn http(base: &str) -> Result<Http, SetupError> {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        Http::new(&base.parse().unwrap(), Limits::default())
+        Http::new(&base.parse().unwrap(), Limits::default(), &Reach::anywhere())
     }
 
     #[test]

@@ -7,6 +7,7 @@ pub mod error;
 pub mod http;
 pub mod model;
 pub mod place;
+pub mod reach;
 pub mod socket;
 pub mod wire;
 

@@ -1,6 +1,10 @@
 //! Where a call may go: an account must not be able to send its credentials, or ours, to just any host.
 
-use url::Url;
+use std::net::IpAddr;
+
+use url::{Host, Url};
+
+use super::reach::Addresses;
 
 /// Which base URLs may be called.
 #[derive(Clone, Debug)]
@@ -9,6 +13,8 @@ pub struct Places {
     pub insecure: bool,
     /// Otherwise only these hosts: lower case, no trailing dot, with the port unless it is 443.
     pub hosts: Vec<String>,
+    /// And only these addresses, which a URL may name itself.
+    pub addresses: Addresses,
 }
 
 /// Why a base URL may not be called.
@@ -23,6 +29,9 @@ pub enum Refused {
     /// Its host is not on the list.
     #[error("the host {0} is not on the operator's list")]
     Host(String),
+    /// It names an address that may not be connected to.
+    #[error("the address {0} is not a public one")]
+    Address(IpAddr),
 }
 
 impl Places {
@@ -48,7 +57,19 @@ impl Places {
             Some(port) => format!("{}:{port}", normal(host)),
             None => normal(host),
         };
-        if self.hosts.iter().any(|allowed| normal(allowed) == place) { Ok(url) } else { Err(Refused::Host(place)) }
+        if !self.hosts.iter().any(|allowed| normal(allowed) == place) {
+            return Err(Refused::Host(place));
+        }
+        // A name is asked about when it is resolved; an address is not.
+        let literal = match url.host() {
+            Some(Host::Ipv4(v4)) => Some(IpAddr::V4(v4)),
+            Some(Host::Ipv6(v6)) => Some(IpAddr::V6(v6)),
+            Some(Host::Domain(_)) | None => None,
+        };
+        match literal.filter(|address| !self.addresses.admit(*address)) {
+            Some(address) => Err(Refused::Address(address)),
+            None => Ok(url),
+        }
     }
 }
 
@@ -62,8 +83,11 @@ mod tests {
 
     #[test]
     fn only_listed_hosts_over_https() {
-        let places =
-            Places { insecure: false, hosts: vec!["api.actiwapi.com".to_owned(), "local.test:8443".to_owned()] };
+        let places = Places {
+            insecure: false,
+            hosts: ["api.actiwapi.com", "local.test:8443", "10.0.0.1", "1.1.1.1"].map(str::to_owned).to_vec(),
+            addresses: Addresses::default(),
+        };
         for good in [
             "https://api.actiwapi.com",
             "https://API.actiwapi.com./x",
@@ -81,6 +105,7 @@ mod tests {
             ("ftp://api.actiwapi.com", Refused::NotAUrl),
             ("api.actiwapi.com", Refused::NotAUrl),
             ("https://127.0.0.1", Refused::Host("127.0.0.1".to_owned())),
+            ("https://10.0.0.1", Refused::Address(IpAddr::from([10, 0, 0, 1]))),
         ] {
             assert_eq!(places.admit(bad), Err(why), "{bad}");
         }
@@ -88,7 +113,7 @@ mod tests {
 
     #[test]
     fn insecure_lifts_scheme_and_list_and_nothing_else() {
-        let places = Places { insecure: true, hosts: Vec::new() };
+        let places = Places { insecure: true, hosts: Vec::new(), addresses: Addresses::default() };
         assert!(places.admit("http://127.0.0.1:8080").is_ok());
         assert_eq!(places.admit("http://u:p@127.0.0.1"), Err(Refused::NotAUrl));
     }

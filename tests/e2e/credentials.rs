@@ -293,3 +293,19 @@ async fn a_url_that_may_not_be_called_gets_no_connection_and_its_secret_is_not_r
     assert_eq!(provider.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
     assert!(!world.requests().iter().any(|(_, resource, _)| resource == "secrets"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_leads_to_this_machine_gets_no_connection_unless_its_network_is_allowed() {
+    let provider = TcpListener::bind("127.0.0.1:0").unwrap();
+    provider.set_nonblocking(true).unwrap();
+    let port = provider.local_addr().unwrap().port();
+    let hosts = format!("--allowed-host=localhost:{port},127.0.0.1:{port}");
+    let world = World::with(OPERATOR, Options { secure: true, args: vec![hosts], ..Options::default() }).await;
+    world.account("by-name", DEMO, json!({"baseUrl": format!("https://localhost:{port}")})).await;
+    let account = world.until_account("by-name", "Reconciling", "True", "Retrying").await;
+    assert!(message(&account).contains("--allowed-cidr"), "{}", message(&account));
+    world.account("by-address", DEMO, json!({"baseUrl": format!("https://127.0.0.1:{port}")})).await;
+    let account = world.until_account("by-address", "Stalled", "True", "HostNotAllowed").await;
+    assert!(message(&account).contains("--allowed-cidr 127.0.0.1/32"), "{}", message(&account));
+    assert_eq!(provider.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
+}

@@ -25,7 +25,7 @@ use tokio_tungstenite::{
 use url::Url;
 
 use super::{super::wire, LARGEST_MESSAGE, Tally};
-use crate::provider::{Class, Error, Token};
+use crate::provider::{Class, Error, Token, reach::NO_ADDRESS};
 
 /// An open connection, before Engine.IO has said anything on it.
 pub(super) type Line = WebSocketStream<MaybeTlsStream<TcpStream>>;
@@ -104,7 +104,7 @@ impl Dial {
                 Err(_) => return Err(failed(Class::NotSent, "the name could not be resolved")),
             },
         };
-        let mut last = failed(Class::NotSent, "the name has no address that may be connected to");
+        let mut last = failed(Class::NotSent, NO_ADDRESS);
         for place in found.into_iter().filter(|place| (self.admit)(place.ip())) {
             match TcpStream::connect(place).await {
                 Ok(stream) => return Ok(stream),
@@ -231,7 +231,7 @@ mod tests {
         for base in ["http://127.0.0.1:1", "http://localhost:1", "http://[::1]:1"] {
             let error = dial.open(&Url::parse(base).unwrap(), "/s/", &Token::new("t")).await.unwrap_err();
             assert_eq!(error.class, Class::NotSent);
-            assert!(error.message.contains("may be connected"), "{}", error.message);
+            assert!(error.message == NO_ADDRESS, "{}", error.message);
         }
     }
 }
