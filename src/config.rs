@@ -17,7 +17,13 @@ pub struct Config {
     #[arg(long, env = "WHATSAPP_OPERATOR_ALLOW_INSECURE_URLS")]
     pub allow_insecure_urls: bool,
     /// Host an account's base URL may name; repeatable. Not consulted with --allow-insecure-urls.
-    #[arg(long = "allowed-host", value_name = "HOST[:PORT]", env = "WHATSAPP_OPERATOR_ALLOWED_HOST", value_delimiter = ',', default_value = "api.actiwapi.com")]
+    #[arg(
+        long = "allowed-host",
+        value_name = "HOST[:PORT]",
+        env = "WHATSAPP_OPERATOR_ALLOWED_HOST",
+        value_delimiter = ',',
+        default_value = "api.actiwapi.com"
+    )]
     pub allowed_hosts: Vec<String>,
     /// Allow spec.pairing.publishInStatus, which shows pairing codes to everybody who may read sessions.
     #[arg(long, env = "WHATSAPP_OPERATOR_ALLOW_QR_IN_STATUS")]

@@ -57,9 +57,9 @@ async fn run(config: Config) -> Result<(), String> {
 
 /// A client that was answered once: a wrong address is better told at the start than in a loop.
 async fn client() -> Result<Client, String> {
-    let mut config = kube::Config::infer()
-        .await
-        .map_err(|error| format!("there is no Kubernetes configuration, neither KUBECONFIG nor in-cluster files: {error}"))?;
+    let mut config = kube::Config::infer().await.map_err(|error| {
+        format!("there is no Kubernetes configuration, neither KUBECONFIG nor in-cluster files: {error}")
+    })?;
     // Retries are the reconcile's business: hidden ones hold it up for minutes.
     config.default_retry = false;
     let address = config.cluster_url.to_string();

@@ -34,7 +34,16 @@ fn it_tells_its_version_and_its_flags() {
     let output = run(&["--version"], "");
     assert!(output.status.success() && said(&output).contains(env!("CARGO_PKG_VERSION")), "{}", said(&output));
     let help = said(&run(&["--help"], ""));
-    for flag in ["watch-namespace", "allow-insecure-urls", "allowed-host", "allow-qr-in-status", "deletion-deadline", "settle-time", "log-level", "log-format"] {
+    for flag in [
+        "watch-namespace",
+        "allow-insecure-urls",
+        "allowed-host",
+        "allow-qr-in-status",
+        "deletion-deadline",
+        "settle-time",
+        "log-level",
+        "log-format",
+    ] {
         assert!(help.contains(&format!("--{flag}")), "{flag}: {help}");
     }
 }

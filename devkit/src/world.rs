@@ -1,6 +1,11 @@
 //! One test's world: a namespace on a shared control plane, a simulator, and an operator process that watches that
 //! namespace alone.
-#![expect(clippy::panic, clippy::expect_used, clippy::indexing_slicing, reason = "this is test code, and a panic is how a test fails")]
+#![expect(
+    clippy::panic,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "this is test code, and a panic is how a test fails"
+)]
 
 use std::{
     fmt::Debug,
@@ -150,7 +155,11 @@ impl World {
     /// When the API server refuses it.
     pub async fn create<K>(&self, object: Value) -> K
     where
-        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned + serde::Serialize,
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + Debug
+            + DeserializeOwned
+            + serde::Serialize,
     {
         let mut object = object;
         object["apiVersion"] = json!(K::api_version(&()));
@@ -253,10 +262,19 @@ impl World {
     /// When it is not in time.
     pub async fn until_gone<K>(&self, name: &str, uid: &str)
     where
-        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + Debug
+            + DeserializeOwned
+            + Send
+            + 'static,
     {
         let gone = await_condition(self.api::<K>(), name, conditions::is_deleted(uid));
-        assert!(timeout(PATIENCE, gone).await.is_ok_and(|gone| gone.is_ok()), "{name} is not gone\n{}", self.log_tail());
+        assert!(
+            timeout(PATIENCE, gone).await.is_ok_and(|gone| gone.is_ok()),
+            "{name} is not gone\n{}",
+            self.log_tail()
+        );
     }
 
     /// Waits for a session whose condition of that type has that status and reason.
@@ -361,7 +379,10 @@ impl World {
     pub fn writes(&self) -> Vec<(String, String)> {
         let reads = ["get", "list", "watch"];
         let requests = self.requests().into_iter();
-        requests.filter(|(verb, r, _)| !reads.contains(&verb.as_str()) && r != "events").map(|(v, r, _)| (v, r)).collect()
+        requests
+            .filter(|(verb, r, _)| !reads.contains(&verb.as_str()) && r != "events")
+            .map(|(v, r, _)| (v, r))
+            .collect()
     }
 
     /// Waits until the provider is as wished.
@@ -384,12 +405,22 @@ impl World {
         assert!(quiet, "{what} is called after all\n{}", self.log_tail());
     }
 
-    /// Waits until the operator has read a Secret so many times more.
+    /// Waits until the operator has read this Secret so many times more.
     ///
     /// # Panics
     /// When it has not in time.
-    pub async fn until_secret_reads(&self, more: usize) {
-        let reads = || self.requests().iter().filter(|(verb, what, _)| verb == "get" && what == "secrets").count();
+    pub async fn until_read(&self, secret: &str, more: usize) {
+        let user = operator_user(&self.namespace);
+        let reads = || {
+            let events = self.plane.audit_events_about(&user).unwrap_or_else(|error| panic!("{error}"));
+            let such = |event: &&Value| {
+                let of = &event["objectRef"];
+                event["impersonatedUser"]["username"] == user.as_str()
+                    && (&event["verb"], &of["resource"], &of["name"])
+                        == (&json!("get"), &json!("secrets"), &json!(secret))
+            };
+            events.iter().filter(such).count()
+        };
         let wanted = reads() + more;
         // The audit log is a file, which wakes nobody.
         let mut looks = tokio::time::interval(Duration::from_millis(500));
@@ -398,7 +429,7 @@ impl World {
                 looks.tick().await;
             }
         };
-        assert!(timeout(2 * PATIENCE, read).await.is_ok(), "no Secret was read\n{}", self.log_tail());
+        assert!(timeout(PATIENCE, read).await.is_ok(), "{secret} was not read\n{}", self.log_tail());
     }
 }
 

@@ -8,6 +8,7 @@ mod support;
 
 use std::time::Duration;
 
+use actiwapi_sim::state::codes;
 use actiwapi_sim::state::tenant::{Dialect, QrFormat, TenantSettings};
 use actiwapi_sim::{Config, Simulator};
 use base64::Engine as _;
@@ -52,7 +53,7 @@ async fn wrapped() {
     let data = &event.args[0]["data"];
     assert_eq!(data["session"], json!({"id": id}));
     assert_eq!(data["qrcode"]["code"], json!(code));
-    assert_eq!(data["qrcode"]["pairingCode"], json!(null));
+    assert_eq!(data["qrcode"]["pairingCode"], json!(codes::pairing_code(&code)));
     assert_eq!(from_data_url(&data["qrcode"]["base64"]), code);
 }
 

@@ -300,6 +300,11 @@ impl Board {
         }
     }
 
+    /// The code on offer is of no use.
+    pub fn spoil(&mut self, id: &SessionId) {
+        self.offers.remove(id);
+    }
+
     /// An event hinted at a change.
     pub fn hinted(&mut self, session: Option<SessionId>, claims: Option<&Liveness>) {
         let Some(id) = session else { return };

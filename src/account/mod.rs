@@ -252,6 +252,11 @@ impl Account {
         }
     }
 
+    /// The code on offer for a session is of no use.
+    pub fn spoil(&self, id: &SessionId) {
+        self.board().spoil(id);
+    }
+
     /// A session object is gone.
     pub fn forget(&self, uid: &str) {
         self.board().forget(uid);

@@ -40,7 +40,8 @@ impl Account {
         let mut all: BTreeMap<SessionId, RemoteSession> = BTreeMap::new();
         let mut total = None;
         for page in 1..=PAGES {
-            let read = self.call(Priority::Poll, &(page, limit), |p, t, (page, limit)| p.list(t, *page, *limit)).await?;
+            let read =
+                self.call(Priority::Poll, &(page, limit), |p, t, (page, limit)| p.list(t, *page, *limit)).await?;
             if read.unreadable > 0 || (page > 1 && read.total != total) {
                 return Ok(None);
             }

@@ -1,11 +1,6 @@
 //! The reconcile of an account: may it run, with which credentials, and what has it found out.
 
-use std::{
-    collections::BTreeMap,
-    convert::Infallible,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Duration};
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
@@ -197,8 +192,11 @@ async fn read_credentials(account: &WhatsAppAccount, context: &Context) -> Resul
     };
     let version = format!("{}/{}", secret.uid().unwrap_or_default(), secret.resource_version().unwrap_or_default());
     let data: BTreeMap<String, Vec<u8>> = secret.data.unwrap_or_default().into_iter().map(|(k, v)| (k, v.0)).collect();
-    credentials::read(name, secret.type_.as_deref(), &data, version)
-        .map_err(|unusable| Hindrance { reason: unusable.reason, message: unusable.message, stalled: true })
+    credentials::read(name, secret.type_.as_deref(), &data, version).map_err(|unusable| Hindrance {
+        reason: unusable.reason,
+        message: unusable.message,
+        stalled: true,
+    })
 }
 
 /// Writes the status if it differs, at most once in [`SPACING`]; when to look again.
@@ -213,8 +211,7 @@ async fn report(
     let view = running.as_ref().map(|running| running.view());
     let sessions = counts(key, account, context, running.as_deref());
     let now = context.effects.now();
-    let scene =
-        AccountScene { account, hindrance, view: view.as_ref(), sessions: &sessions, blocked_by, now };
+    let scene = AccountScene { account, hindrance, view: view.as_ref(), sessions: &sessions, blocked_by, now };
     let paused = view.as_ref().and_then(|view| view.paused);
     let Some((status, notices)) = decide_account(&scene) else { return Ok(paused) };
     // The latest version: the finalizer may just have been written.

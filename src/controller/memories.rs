@@ -71,7 +71,11 @@ impl DerefMut for Loan<'_> {
 impl Drop for Loan<'_> {
     fn drop(&mut self) {
         if !self.forgotten {
-            self.memories.kept.lock().unwrap_or_else(PoisonError::into_inner).insert(self.uid.clone(), self.kept.clone());
+            self.memories
+                .kept
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(self.uid.clone(), self.kept.clone());
         }
     }
 }

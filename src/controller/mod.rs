@@ -112,10 +112,12 @@ pub async fn run(parts: Parts, stop: CancellationToken) -> Result<(), Ended> {
 
     let tap = context.clone();
     let sessions = watch::follow::<WhatsAppSession>(&client, &namespaces).inspect(move |c| note_session(c, &tap));
-    let sessions = reflect(sessions, session_writer, sessions_synced).predicate_filter(trigger_of, kube::runtime::PredicateConfig::default());
+    let sessions = reflect(sessions, session_writer, sessions_synced)
+        .predicate_filter(trigger_of, kube::runtime::PredicateConfig::default());
     let tap = context.clone();
     let accounts = watch::follow::<WhatsAppAccount>(&client, &namespaces).inspect(move |c| note_account(c, &tap));
-    let accounts = reflect(accounts, account_writer, accounts_synced).predicate_filter(trigger_of, kube::runtime::PredicateConfig::default());
+    let accounts = reflect(accounts, account_writer, accounts_synced)
+        .predicate_filter(trigger_of, kube::runtime::PredicateConfig::default());
 
     let mut supervisor = Supervisor::new(stop.clone());
     let controller = Controller::for_stream(sessions, session_store)
@@ -149,12 +151,15 @@ async fn wait_for_crds(client: &Client, namespaces: &[String]) {
             None => (Api::all(client.clone()), Api::all(client.clone())),
         };
         let missing = |answer: Result<(), crate::execute::Trouble>| answer.is_err_and(|trouble| trouble.is_not_found());
-        let missing = missing(within(sessions.list(&one)).await.map(drop)) || missing(within(accounts.list(&one)).await.map(drop));
+        let missing = missing(within(sessions.list(&one)).await.map(drop))
+            || missing(within(accounts.list(&one)).await.map(drop));
         if !missing {
             return;
         }
         if !std::mem::replace(&mut told, true) {
-            tracing::warn!("the CustomResourceDefinitions of actiwapi.com are not installed (kubectl apply -f crds/); waiting for them");
+            tracing::warn!(
+                "the CustomResourceDefinitions of actiwapi.com are not installed (kubectl apply -f crds/); waiting for them"
+            );
         }
         sleep(CRD_PAUSE).await;
     }

@@ -108,7 +108,9 @@ async fn trouble(session: &WhatsAppSession, context: &Context, kept: &mut Kept, 
     match refreshed {
         Ok(Step::Again) => return Pass::Again,
         Ok(Step::Gone) => return Pass::Gone,
-        Ok(Step::Done) => tracing::warn!(session = %ObjectRef::from_obj(session), %problem, "Kubernetes did not take a write"),
+        Ok(Step::Done) => {
+            tracing::warn!(session = %ObjectRef::from_obj(session), %problem, "Kubernetes did not take a write");
+        }
         Err(problem) => tracing::warn!(session = %ObjectRef::from_obj(session), %problem, "Kubernetes did not answer"),
     }
     kept.troubles = kept.troubles.saturating_add(1);

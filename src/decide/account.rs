@@ -14,8 +14,9 @@ use super::{
 use crate::{
     account::{Health, Stream, View},
     api::{
-        Reason, WhatsAppAccount, WhatsAppAccountStatus, names,
+        Reason, WhatsAppAccount, WhatsAppAccountStatus,
         account::{SessionCounts, SubscriptionStatus, UsageStatus},
+        names,
     },
     provider::{Subscription, Usage},
 };
@@ -85,9 +86,11 @@ pub fn decide_account(scene: &AccountScene<'_>) -> Option<(WhatsAppAccountStatus
         retry_at: view.and_then(|view| view.paused).map(|left| retry_at(left, recorded.retry_at.as_ref(), *now)),
         conditions,
     };
-    let changed = before.iter().find(|c| c.type_ == "Ready").is_none_or(|c| c.status != ready || c.reason != reason.as_str());
+    let changed =
+        before.iter().find(|c| c.type_ == "Ready").is_none_or(|c| c.status != ready || c.reason != reason.as_str());
     let warning = reason != Reason::Ready && reason != Reason::Deleting;
-    let notices = if changed { vec![Notice { warning, reason, note: names::printable(&message, 900) }] } else { Vec::new() };
+    let notices =
+        if changed { vec![Notice { warning, reason, note: names::printable(&message, 900) }] } else { Vec::new() };
     Some((status, notices))
 }
 

@@ -11,11 +11,9 @@ use super::{
     plan::{Action, Notice},
     provision, words,
 };
-use crate::{
-    api::{
-        Reason, WhatsAppSessionStatus, names,
-        session::{DisconnectStatus, PairingStatus},
-    },
+use crate::api::{
+    Reason, WhatsAppSessionStatus, names,
+    session::{DisconnectStatus, PairingStatus},
 };
 
 fn find<'a>(recorded: &'a WhatsAppSessionStatus, kind: &str) -> Option<&'a Condition> {

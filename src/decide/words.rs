@@ -204,7 +204,9 @@ pub const ACCOUNT_THROTTLED: &str = "the provider asked for a pause; calls go on
 pub fn stream(stream: Stream) -> &'static str {
     match stream {
         Stream::Live => "the event stream is up and tells what happens",
-        Stream::NotUnderstood => "changes happen that no event announced; the list is read at spec.pollInterval instead",
+        Stream::NotUnderstood => {
+            "changes happen that no event announced; the list is read at spec.pollInterval instead"
+        }
         Stream::Offline => "the event stream is down and tried again; the list is read at spec.pollInterval meanwhile",
         Stream::Disabled => "the event stream is switched off (spec.events.enabled)",
     }
@@ -214,7 +216,9 @@ pub fn stream(stream: Stream) -> &'static str {
 #[must_use]
 pub fn deletion_blocked(sessions: usize) -> String {
     let noun = if sessions == 1 { "session needs" } else { "sessions need" };
-    format!("{sessions} {noun} this account to end; see them: kubectl get was, then delete those that are not deleted yet")
+    format!(
+        "{sessions} {noun} this account to end; see them: kubectl get was, then delete those that are not deleted yet"
+    )
 }
 
 /// An account that goes.

@@ -21,7 +21,7 @@ pub use notices::Announcer;
 use crate::{
     account::Account,
     api::{WhatsAppSession, WhatsAppSessionStatus},
-    decide::{Action, Memory, Now, Plan, Situation, memory::SecretSight},
+    decide::{Action, Memory, Now, Plan, Situation},
     observe::Sources,
     provider::{Class, Error},
 };
@@ -173,11 +173,6 @@ impl Effects {
             self.announcer.announce(subject.session, &plan.notices);
         }
         step_of(written)
-    }
-
-    /// What is known about the Secret after an error is: nothing.
-    fn unsure(memory: &mut Memory) {
-        memory.secret = SecretSight::Unknown;
     }
 }
 

@@ -1,10 +1,10 @@
 //! Sends Events: best effort, in order, never in the way of a reconcile.
 
+use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{
     Client, Resource, ResourceExt,
     runtime::events::{Event, EventType, Recorder, Reporter},
 };
-use k8s_openapi::api::core::v1::ObjectReference;
 use tokio::sync::mpsc;
 
 use super::kubernetes::within;

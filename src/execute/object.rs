@@ -190,7 +190,8 @@ impl Effects {
         let api = self.sessions(session);
         let mut pause = FIRST_PAUSE;
         loop {
-            let answer = within(api.patch_status(&session.name_any(), &params(), &Patch::Json::<()>(patch.clone()))).await;
+            let answer =
+                within(api.patch_status(&session.name_any(), &params(), &Patch::Json::<()>(patch.clone()))).await;
             match self.taken(session, answer) {
                 Ok(Written::Conflict) => {}
                 Ok(Written::Gone) => {
@@ -205,7 +206,9 @@ impl Effects {
                     tracing::error!(session = %ObjectRef::from_obj(session), id, "the object is another one now; this remote session is left");
                     return Ok(Written::Conflict);
                 }
-                Err(trouble) => tracing::warn!(session = %ObjectRef::from_obj(session), id, %trouble, "the id is not recorded yet"),
+                Err(trouble) => {
+                    tracing::warn!(session = %ObjectRef::from_obj(session), id, %trouble, "the id is not recorded yet");
+                }
             }
             sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
@@ -249,7 +252,11 @@ impl Effects {
 
 /// The id write: guarded by the uid, adding each member that differs. A member that is gone becomes null, which the API
 /// server drops; a `remove` would fail where somebody else removed it before.
-fn id_patch(session: &WhatsAppSession, before: &WhatsAppSessionStatus, after: &WhatsAppSessionStatus) -> json_patch::Patch {
+fn id_patch(
+    session: &WhatsAppSession,
+    before: &WhatsAppSessionStatus,
+    after: &WhatsAppSessionStatus,
+) -> json_patch::Patch {
     let (before, after) = (value_of(before), value_of(after));
     let none = Map::new();
     let (was, is) = (before.as_object().unwrap_or(&none), after.as_object().unwrap_or(&none));

@@ -76,7 +76,10 @@ impl Effects {
         let drawn = tokio::task::spawn_blocking(move || pairing::render(&content)).await;
         let Ok(Ok(pictures)) = drawn else {
             tracing::warn!(session = %subject.session.name_any(), "a code cannot be drawn; the next one is awaited");
-            subject.memory.published = Some(at);
+            let id = subject.recorded.session_id.as_deref().and_then(|id| id.parse().ok());
+            if let (Some(account), Some(id)) = (&subject.account, id) {
+                account.spoil(&id);
+            }
             return Ok(Step::Again);
         };
         let now = self.now();
@@ -92,7 +95,7 @@ impl Effects {
             }
             Ok(false) => subject.memory.secret = SecretSight::Foreign,
             Err(trouble) => {
-                Self::unsure(subject.memory);
+                subject.memory.secret = SecretSight::Unknown;
                 return Err(trouble.during("writing the QR Secret"));
             }
         }

@@ -185,7 +185,8 @@ mod tests {
             "spec": {"displayName": "Sales"},
         }))
         .unwrap();
-        session.status = Some(crate::api::WhatsAppSessionStatus { session_id: id.map(str::to_owned), ..Default::default() });
+        session.status =
+            Some(crate::api::WhatsAppSessionStatus { session_id: id.map(str::to_owned), ..Default::default() });
         session
     }
 

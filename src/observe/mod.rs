@@ -108,7 +108,10 @@ impl Sources {
         let mine = (desired.created, &desired.uid);
         let others = self.index.claimants(id.as_str(), &desired.uid);
         let better = |(uid, other): &(String, index::Entry)| (other.created, uid) < mine;
-        others.iter().filter(|other| better(other)).any(|(_, other)| self.same_tenant(&other.account, base_url).is_some())
+        others
+            .iter()
+            .filter(|other| better(other))
+            .any(|(_, other)| self.same_tenant(&other.account, base_url).is_some())
     }
 
     /// An older object without an id that wants the same remote name. Its name is told within its own namespace only.

@@ -62,8 +62,14 @@ mod tests {
 
     #[test]
     fn only_listed_hosts_over_https() {
-        let places = Places { insecure: false, hosts: vec!["api.actiwapi.com".to_owned(), "local.test:8443".to_owned()] };
-        for good in ["https://api.actiwapi.com", "https://API.actiwapi.com./x", "https://api.actiwapi.com:443", "https://local.test:8443"] {
+        let places =
+            Places { insecure: false, hosts: vec!["api.actiwapi.com".to_owned(), "local.test:8443".to_owned()] };
+        for good in [
+            "https://api.actiwapi.com",
+            "https://API.actiwapi.com./x",
+            "https://api.actiwapi.com:443",
+            "https://local.test:8443",
+        ] {
             assert!(places.admit(good).is_ok(), "{good}");
         }
         for (bad, why) in [

@@ -92,7 +92,8 @@ async fn a_dead_refresh_token_leads_to_one_login_and_nobody_is_told() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_short_lived_token_is_renewed_before_it_expires() {
     let tenant = TenantSettings { token_lifetime: Duration::from_secs(10), ..TenantSettings::default() };
-    let simulator = Config { tenant: TenantSettings { refresh_tokens: RefreshTokens::Rotate, ..tenant }, ..Config::default() };
+    let simulator =
+        Config { tenant: TenantSettings { refresh_tokens: RefreshTokens::Rotate, ..tenant }, ..Config::default() };
     let world = World::with(OPERATOR, Options { simulator, ..Options::default() }).await;
     // Settled sessions are looked at as often as all others, so that there are calls.
     world.account("default", DEMO, json!({"settledPollInterval": "10s"})).await;
@@ -107,12 +108,14 @@ async fn a_short_lived_token_is_renewed_before_it_expires() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rotated_password_is_used_without_a_restart() {
     let world = World::start(OPERATOR).await;
-    world.account("default", DEMO, json!({})).await;
+    // Settled sessions are looked at as often as all others, so that there are calls.
+    world.account("default", DEMO, json!({"settledPollInterval": "10s"})).await;
     world.session("sales", json!({})).await;
     let before = world.pair("sales").await;
     world.sim.configure_tenant(DEMO, |tenant| "rotated".clone_into(&mut tenant.password)).unwrap();
     set_password(&world, "rotated").await;
-    world.until_secret_reads(1).await;
+    world.until_provider("a second login", |provider| provider.journal().count(Route::Login) == 2).await;
+    // Whatever the old password got counts no longer.
     world.sim.expire_tokens(DEMO, true);
     let now = world.api::<WhatsAppSession>().get("sales").await.unwrap();
     assert_eq!(before.status, now.status);
@@ -140,7 +143,7 @@ async fn a_wrong_password_is_sent_once_and_everything_resumes_with_the_right_one
         assert_eq!(world.events(name).await, []);
     }
     // More than one pollInterval: the operator reads the Secret again, twice.
-    world.until_secret_reads(2).await;
+    world.until_read("default-credentials", 2).await;
     let calls: Vec<_> = world.sim.requests().into_iter().map(|call| (call.route, call.status)).collect();
     assert_eq!(calls, [(Route::Login, Some(401))]);
     // Another wrong one is sent once as well.
@@ -192,7 +195,9 @@ async fn a_missing_secret_is_waited_for() {
     world.bare_account("default", json!({})).await;
     world.session("sales", json!({})).await;
     let account = world.until_account("default", "Reconciling", "True", "SecretNotFound").await;
-    assert!(message(&account).contains("kubectl create secret generic default-credentials --type=actiwapi.com/credentials"));
+    assert!(
+        message(&account).contains("kubectl create secret generic default-credentials --type=actiwapi.com/credentials")
+    );
     let session = world.until_condition("sales", "Reconciling", "True", "AccountNotReady").await;
     assert!(condition(&session, "Stalled").is_none());
     world.until_event("default", "SecretNotFound").await;

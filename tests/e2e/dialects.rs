@@ -7,6 +7,7 @@ use actiwapi_sim::{
     Config,
     config::DEFAULT_TENANT as DEMO,
     state::{
+        codes,
         faults::{Fault, FaultAction, Route},
         session::Status,
         tenant::{Dialect, QrFormat, TenantSettings},
@@ -44,7 +45,7 @@ async fn session(world: &World, name: &str, account: &str) -> WhatsAppSession {
 /// What the Secret must be for the code that the provider shows.
 fn check(world: &World, session: &WhatsAppSession, secret: &Secret) {
     let name = session.name_any();
-    let shown = world.sim.current_code(&name).expect("a code on show").code;
+    let shown = world.sim.current_code(&name).unwrap().code;
     assert!(text(secret, "qr").as_ref() == Some(&shown), "{name}: another code than the provider's");
     let png = &secret.data.as_ref().unwrap()["qr.png"].0;
     assert!(pairing::recover(png).unwrap().as_ref() == Some(&shown), "{name}: another picture than the provider's");
@@ -52,11 +53,15 @@ fn check(world: &World, session: &WhatsAppSession, secret: &Secret) {
     assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"), "{name}");
     let drawn = pairing::terminal(&shown, pairing::Style::Plain).unwrap();
     assert!(text(secret, "qr.txt") == Some(drawn), "{name}: another text than the provider's");
-    assert_eq!(text(secret, "pairingCode"), None, "{name}");
+    let typed = name.starts_with(&word(Dialect::Wrapped)).then(|| codes::pairing_code(&shown));
+    assert!(text(secret, "pairingCode") == typed, "{name}: another pairing code than the provider's");
 
     assert_eq!(secret.type_.as_deref(), Some("actiwapi.com/qr"), "{name}");
     let [owner] = secret.owner_references() else { panic!("{name}: {:?}", secret.owner_references()) };
-    assert_eq!((&*owner.kind, &owner.name, Some(&owner.uid)), ("WhatsAppSession", &name, session.metadata.uid.as_ref()));
+    assert_eq!(
+        (&*owner.kind, &owner.name, Some(&owner.uid)),
+        ("WhatsAppSession", &name, session.metadata.uid.as_ref())
+    );
     assert_eq!((owner.controller, owner.block_owner_deletion.unwrap_or(false)), (Some(true), false), "{name}");
 
     let expires: Timestamp = text(secret, "expiresAt").unwrap().parse().unwrap();
@@ -114,21 +119,23 @@ async fn each_of_two_sessions_that_pair_at_once_gets_its_own_code_only() {
 
 /// Waits until so many sessions await a scan.
 async fn until_pending(world: &World, sessions: usize) {
-    world.until_provider("sessions awaiting a scan", |provider| {
-        let all = &provider.tenant(DEMO).unwrap().sessions;
-        all.iter().filter(|session| session.status == Status::QrPending).count() == sessions
-    })
-    .await;
+    world
+        .until_provider("sessions awaiting a scan", |provider| {
+            let all = &provider.tenant(DEMO).unwrap().sessions;
+            all.iter().filter(|session| session.status == Status::QrPending).count() == sessions
+        })
+        .await;
 }
 
 /// Waits for a sweep that began after now, and for its answer to be taken in by the sessions.
 async fn until_swept(world: &World, times: usize) {
     let before = world.sim.count(Route::List);
-    world.until_provider("sweeps", |provider| {
-        let lists = provider.journal().entries().iter().filter(|call| call.route == Route::List && call.done);
-        lists.count() >= before + times
-    })
-    .await;
+    world
+        .until_provider("sweeps", |provider| {
+            let lists = provider.journal().entries().iter().filter(|call| call.route == Route::List && call.done);
+            lists.count() >= before + times
+        })
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -27,6 +27,13 @@ pub(super) fn random_code(rng: &mut StdRng, format: QrFormat) -> String {
     }
 }
 
+/// What can be typed on the phone instead of scanning `code`: two groups of four capitals and digits.
+#[must_use]
+pub fn pairing_code(code: &str) -> String {
+    let letters = code.chars().rev().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_uppercase());
+    letters.take(8).enumerate().flat_map(|(at, letter)| (at == 4).then_some('-').into_iter().chain([letter])).collect()
+}
+
 /// A PNG picture of any text; empty when the text is too long for a QR code.
 #[must_use]
 pub fn picture(text: &str) -> Vec<u8> {

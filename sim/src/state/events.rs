@@ -67,10 +67,8 @@ pub(super) fn code(dialect: Dialect, session: &Session) -> Option<Event> {
         Dialect::RawWithId => event("qr", json!({"sessionId": id, "qr": code})),
         Dialect::Wrapped => {
             let base64 = codes::data_url(&codes::picture(code));
-            event(
-                "qrcode.updated",
-                json!({"data": {"session": {"id": id}, "qrcode": {"code": code, "base64": base64, "pairingCode": null}}}),
-            )
+            let qrcode = json!({"code": code, "base64": base64, "pairingCode": codes::pairing_code(code)});
+            event("qrcode.updated", json!({"data": {"session": {"id": id}, "qrcode": qrcode}}))
         }
         Dialect::DataUrl => event("session.qr", json!({"session": id, "data": codes::data_url(&codes::picture(code))})),
         Dialect::TwoArguments => Event { name: "qr", args: vec![Part::Json(json!(id)), Part::Json(json!(code))] },

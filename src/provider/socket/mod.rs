@@ -1,7 +1,7 @@
 //! A thin Socket.IO client: Engine.IO 4 over one WebSocket, one namespace, events in.
 //!
 //! [`listen`] makes one connection and stays on it until it ends; [`Reconnect`] says when to try the next. The frames
-//! are read by [`frame`], what the events mean is decided by [`decode`](super::decode).
+//! are read by [`frame`], what the events mean is decided by [`decode`].
 
 mod dial;
 pub mod frame;

@@ -14,6 +14,9 @@ use crate::provider::{Class, Error};
 const LONGEST_PAUSE: Duration = Duration::from_hours(1);
 /// How many of the envelope's `errors` are kept.
 const FIELDS: usize = 10;
+/// Longer than an id and than the words of any language that is written in ASCII; shorter than tokens and codes.
+const LONGEST_WORD: usize = 48;
+const REDACTED: &str = "(redacted)";
 
 /// The error of an answer that is not a success.
 pub(super) fn error(answer: &Answer<'_>) -> Error {
@@ -165,9 +168,16 @@ fn text(value: &Value) -> String {
     }
 }
 
-/// The secret is cut out before the text is cut, or half of it could stay.
+/// The secret is cut out before the text is cut, or half of it could stay; and with it whatever is too long for a word:
+/// a token of an earlier call, a code, a picture.
 fn printable(text: &str, secret: &str) -> String {
-    if secret.is_empty() { clean(text, TEXT) } else { clean(&text.replace(secret, "(redacted)"), TEXT) }
+    let known = if secret.is_empty() { text.to_owned() } else { text.replace(secret, REDACTED) };
+    let beside = |c: char| !c.is_ascii_graphic();
+    let words = known.split_inclusive(beside).map(|piece| match piece.trim_end_matches(beside) {
+        word if word.len() > LONGEST_WORD => piece.replacen(word, REDACTED, 1),
+        _ => piece.to_owned(),
+    });
+    clean(&words.collect::<String>(), TEXT)
 }
 
 /// Cuts a text to so many characters, and drops what could break a line or turn its direction.

@@ -125,7 +125,7 @@ fn an_error_keeps_short_clean_texts_and_no_credential() {
     let long = "é".repeat(500);
     let mut errors: Map<String, Value> = (0..30).map(|n| (format!("f{n}"), json!(["a\u{7}", "b"]))).collect();
     errors.insert(SECRET.to_owned(), json!({"message": format!("saw {SECRET}")}));
-    let padded = format!("{}{SECRET}\n\u{202e}x", "y".repeat(195));
+    let padded = format!("{}{SECRET}\n\u{202e}x", "y ".repeat(98));
     for message in [&long, &padded] {
         let error = refused(400, &json!({"success": false, "message": message, "errors": errors}));
         assert_eq!(error.message.chars().count(), 200);
@@ -141,6 +141,23 @@ fn an_error_keeps_short_clean_texts_and_no_credential() {
         error.fields.into_iter().collect::<Vec<_>>(),
         [("1".to_owned(), "odd".to_owned()), ("name".to_owned(), "short".to_owned())]
     );
+}
+
+#[test]
+fn an_error_keeps_no_credential_that_was_not_sent_with_the_call_either() {
+    let token = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ1c2VyIn0.c2lnbmF0dXJl";
+    let code = format!("2@{0},{0},{0}", "a/b+".repeat(11));
+    for (said, kept) in [
+        (format!("token={token} is old"), "(redacted) is old"),
+        (format!("scan {code}\nor {code}"), "scan (redacted)or (redacted)"),
+        (
+            "no session 1b4e28ba-2fa1-41d2-883f-0016d3cca427".to_owned(),
+            "no session 1b4e28ba-2fa1-41d2-883f-0016d3cca427",
+        ),
+        ("é".repeat(60), &*"é".repeat(60)),
+    ] {
+        assert_eq!(refused(400, &json!({"message": said})).message, kept);
+    }
 }
 
 #[test]

@@ -82,7 +82,11 @@ impl Cluster {
         if self.is_named() {
             format!("Kubernetes: your cluster at {} (DEMO_KUBECONFIG)", self.address)
         } else {
-            format!("Kubernetes: kube-apiserver and etcd at {}, ready after {:.1} s", self.address, self.took.as_secs_f64())
+            format!(
+                "Kubernetes: kube-apiserver and etcd at {}, ready after {:.1} s",
+                self.address,
+                self.took.as_secs_f64()
+            )
         }
     }
 

@@ -22,7 +22,11 @@ use devkit::{
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, runtime::wait::await_condition};
 use tokio::time::{sleep, timeout};
-use whatsapp_operator::api::{WhatsAppAccount, WhatsAppSession};
+use tokio_util::sync::CancellationToken;
+use whatsapp_operator::{
+    api::{WhatsAppAccount, WhatsAppSession},
+    runtime::shutdown,
+};
 
 use cluster::Cluster;
 
@@ -40,9 +44,9 @@ type Outcome<T> = Result<T, String>;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let outcome = tokio::select! {
-        outcome = demo() => outcome,
-        _ = tokio::signal::ctrl_c() => Err("stopped; nothing is left running".to_owned()),
+    let outcome = match shutdown::on_signal() {
+        Ok(stop) => demo(&stop).await,
+        Err(error) => Err(format!("signals cannot be handled: {error}")),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -50,6 +54,15 @@ async fn main() -> ExitCode {
             let _ = writeln!(std::io::stderr(), "demo: {sentence}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Ctrl-C ends a step; whatever was started ends with this process.
+async fn interruptible<T>(stop: &CancellationToken, work: impl Future<Output = Outcome<T>>) -> Outcome<T> {
+    tokio::select! {
+        biased;
+        outcome = work => outcome,
+        () = stop.cancelled() => Err("stopped; nothing is left running".to_owned()),
     }
 }
 
@@ -62,33 +75,50 @@ fn step(number: usize, line: &str) {
     say(&format!("[{number}/{STEPS}] {line}"));
 }
 
-async fn demo() -> Outcome<()> {
+async fn demo(stop: &CancellationToken) -> Outcome<()> {
     let begun = Instant::now();
-    let cluster = Cluster::open().await?;
+    let cluster = interruptible(stop, Cluster::open()).await?;
     step(1, &cluster.describe());
     // Codes and ids shall differ from run to run.
-    let seed = SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |since| u64::from(since.subsec_nanos()) ^ since.as_secs());
+    let seed = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(1, |since| u64::from(since.subsec_nanos()) ^ since.as_secs());
     let sim = Simulator::start(actiwapi_sim::Config { seed, ..actiwapi_sim::Config::default() })
         .await
         .map_err(|error| format!("the provider simulator cannot be started: {error}"))?;
     step(2, &format!("provider simulator: API on {}, admin API on {}", sim.base_url(), sim.admin_url()));
-    let crds = assets::repository().join("crds");
-    cluster.kubectl(&["apply", "--server-side", "--force-conflicts", "-f", &crds.to_string_lossy()]).await?;
-    cluster.kubectl(&["wait", "--for=condition=Established", "--timeout=60s", "-f", &crds.to_string_lossy()]).await?;
-    step(3, "custom resources installed: kubectl apply -f crds/");
+    interruptible(stop, install(&cluster)).await?;
     let operator = start_operator(&cluster)?;
-    step(4, &format!("operator started, process {}, log (while this runs) in {}", operator.pid(), cluster.log().display()));
-    let outcome = told(&cluster, &sim, &operator, begun).await;
+    step(
+        4,
+        &format!("operator started, process {}, log (while this runs) in {}", operator.pid(), cluster.log().display()),
+    );
+    let outcome = interruptible(stop, told(&cluster, &sim, &operator, begun, stop)).await;
     if outcome.is_err() {
         say(&format!("--- the last lines of the operator's log\n{}", operator.log_tail(20)));
     }
     if cluster.is_named() {
+        // While the operator still runs, or the finalizers would keep everything.
         cluster.clean().await?;
     }
     outcome
 }
 
-async fn told(cluster: &Cluster, sim: &Simulator, operator: &Operator, begun: Instant) -> Outcome<()> {
+async fn install(cluster: &Cluster) -> Outcome<()> {
+    let crds = assets::repository().join("crds");
+    cluster.kubectl(&["apply", "--server-side", "--force-conflicts", "-f", &crds.to_string_lossy()]).await?;
+    cluster.kubectl(&["wait", "--for=condition=Established", "--timeout=60s", "-f", &crds.to_string_lossy()]).await?;
+    step(3, "custom resources installed: kubectl apply -f crds/");
+    Ok(())
+}
+
+async fn told(
+    cluster: &Cluster,
+    sim: &Simulator,
+    operator: &Operator,
+    begun: Instant,
+    stop: &CancellationToken,
+) -> Outcome<()> {
     let manifest = std::fs::read_to_string(assets::repository().join("examples/quickstart.yaml"))
         .map_err(|error| format!("examples/quickstart.yaml cannot be read: {error}"))?;
     cluster.namespace(NAMESPACE).await?;
@@ -120,7 +150,8 @@ async fn told(cluster: &Cluster, sim: &Simulator, operator: &Operator, begun: In
     let calls: u64 = sim.counts().values().sum();
     say(&format!("READY True after {:.1} s; the provider got {calls} requests: {}", took.as_secs_f64(), counts(sim)));
     if std::env::var("KEEP").is_ok_and(|keep| !keep.is_empty() && keep != "0") {
-        keep(cluster, sim).await;
+        keep(cluster, sim);
+        stop.cancelled().await;
     }
     Ok(())
 }
@@ -195,18 +226,19 @@ async fn wait(
     }
 }
 
-async fn keep(cluster: &Cluster, sim: &Simulator) {
+fn keep(cluster: &Cluster, sim: &Simulator) {
     let admin = sim.admin_url();
     say("");
     say("Everything keeps running until Ctrl-C. In another terminal:");
     say(&format!("  export KUBECONFIG={}", cluster.kubeconfig().display()));
     say(&format!("  alias kubectl='{} -n {NAMESPACE}'", cluster.program().display()));
     say("  kubectl get was --watch");
-    say(&format!("  curl -X POST {admin}/sessions/{SESSION}/drop      # the connection is lost, and comes back by itself"));
+    say(&format!(
+        "  curl -X POST {admin}/sessions/{SESSION}/drop      # the connection is lost, and comes back by itself"
+    ));
     say(&format!("  curl -X POST {admin}/sessions/{SESSION}/logout    # the phone removes the device: LoggedOut"));
     say(&format!("  kubectl annotate --overwrite was {SESSION} actiwapi.com/pair-requested-at=\"$(date -u +%FT%TZ)\""));
     say(&format!("  curl -X POST {admin}/sessions/{SESSION}/scan      # a phone scans whatever is on show"));
     say(&format!("  curl -s {admin}/requests/counts                # what the provider was asked"));
     say(&format!("  kubectl delete was {SESSION}"));
-    std::future::pending::<()>().await;
 }

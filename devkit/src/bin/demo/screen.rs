@@ -19,10 +19,14 @@ pub fn draw(code: &str) -> Outcome<()> {
         && window.ws_col > 0
         && usize::from(window.ws_col) < columns
     {
-        say(&format!("      it needs {columns} × {rows} cells and this terminal has {} columns: enlarge it to see the code", window.ws_col));
+        say(&format!(
+            "      it needs {columns} × {rows} cells and this terminal has {} columns: enlarge it to see the code",
+            window.ws_col
+        ));
         return Ok(());
     }
-    let style = if std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()) { Style::Plain } else { Style::Ansi };
+    let style =
+        if std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()) { Style::Plain } else { Style::Ansi };
     say(&terminal(code, style).map_err(|error| error.to_string())?);
     Ok(())
 }

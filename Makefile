@@ -1,0 +1,36 @@
+# The doors of the project. Everything behind them is cargo and two scripts.
+.DEFAULT_GOAL := help
+.PHONY: help prerequisites control-plane demo test lint generate clean
+
+# Passed on to the demo, whether given to make or in the environment.
+export KEEP DEMO_KUBECONFIG
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+prerequisites:
+	@hack/prerequisites.sh
+
+control-plane: prerequisites ## Compile Kubernetes for demo and tests, once per machine
+	@hack/control-plane/build.sh all
+
+demo: prerequisites ## Pair a session on a simulated provider (KEEP=1, DEMO_KUBECONFIG=file)
+	@if [ -z "$$DEMO_KUBECONFIG" ]; then hack/control-plane/build.sh demo >/dev/null; fi
+	@cargo build --locked -p whatsapp-operator -p whatsapp-operator-devkit --bin whatsapp-operator --bin demo
+	@cargo run --locked --quiet -p whatsapp-operator-devkit --bin demo
+
+# Most tests wait for servers, so more of them run at once than there are processors.
+export RUST_TEST_THREADS ?= 6
+
+test: control-plane ## Run every test
+	cargo test --locked --workspace --no-fail-fast
+
+lint: ## Check formatting and lints; warnings are errors
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+generate: ## Write crds/ and docs/api-reference.md from src/api
+	cargo run --locked --quiet -p whatsapp-operator-devkit --bin crdgen
+
+clean: ## Remove what cargo built; the compiled Kubernetes stays in the user's cache
+	cargo clean
