@@ -223,10 +223,11 @@ fn note_session(change: &Change<WhatsAppSession>, context: &Context) {
             }
         }
         Change::Delete(key) => {
-            if let Some(session) = context.sources.sessions.get(key)
+            let session = context.sources.sessions.get(key);
+            context.sources.sessions.forget(key);
+            if let Some(session) = session
                 && let Some(uid) = session.uid()
             {
-                context.sources.sessions.forget(key);
                 context.gone(&uid, &account_of(&session));
             }
         }

@@ -141,7 +141,7 @@ impl Effects {
     }
 
     fn gone(&self, session: &WhatsAppSession) -> Step {
-        self.sources.sessions.forget(&ObjectRef::from_obj(session));
+        self.sources.sessions.bury(session);
         Step::Gone
     }
 
@@ -232,7 +232,7 @@ impl Effects {
             }
         }
         self.announcer.announce(session, &plan.notices);
-        Ok(if left.is_empty() { Step::Gone } else { step })
+        Ok(if left.is_empty() { self.gone(session) } else { step })
     }
 
     async fn write_finalizers(

@@ -13,7 +13,15 @@ use kube::{
 /// The cache of one kind.
 pub struct Cache<K: Resource<DynamicType = ()> + Clone + 'static> {
     store: Store<K>,
-    overlay: Mutex<HashMap<ObjectRef<K>, Arc<K>>>,
+    overlay: Mutex<HashMap<ObjectRef<K>, Known<K>>>,
+}
+
+/// What is known of an object beyond the watch.
+enum Known<K> {
+    /// It was written, or read, like this.
+    As(Arc<K>),
+    /// The one with this uid is gone, also while the watch still shows it.
+    Gone(Option<String>),
 }
 
 impl<K: Resource<DynamicType = ()> + Clone + 'static> Cache<K> {
@@ -23,7 +31,7 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Cache<K> {
         Self { store, overlay: Mutex::default() }
     }
 
-    fn overlay(&self) -> MutexGuard<'_, HashMap<ObjectRef<K>, Arc<K>>> {
+    fn overlay(&self) -> MutexGuard<'_, HashMap<ObjectRef<K>, Known<K>>> {
         self.overlay.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -32,25 +40,32 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Cache<K> {
     pub fn get(&self, key: &ObjectRef<K>) -> Option<Arc<K>> {
         let watched = self.store.get(key);
         let mut overlay = self.overlay();
-        let Some(written) = overlay.get(key) else { return watched };
-        match watched {
-            Some(watched) if version(&*watched) < version(&**written) => Some(written.clone()),
-            // Caught up, or gone.
-            watched => {
-                overlay.remove(key);
-                watched
+        match (overlay.get(key), &watched) {
+            (None, _) => return watched,
+            (Some(Known::As(written)), Some(watched)) if version(&**watched) < version(&**written) => {
+                return Some(written.clone());
             }
+            (Some(Known::Gone(uid)), Some(watched)) if watched.uid() == *uid => return None,
+            // Caught up, or gone.
+            (Some(_), _) => {}
         }
+        overlay.remove(key);
+        watched
     }
 
     /// What a write of ours, or a read of one object, returned.
     pub fn learn(&self, object: K) -> Arc<K> {
         let object = Arc::new(object);
-        self.overlay().insert(ObjectRef::from_obj(&*object), object.clone());
+        self.overlay().insert(ObjectRef::from_obj(&*object), Known::As(object.clone()));
         object
     }
 
-    /// A write of ours, or a read, said that the object is gone.
+    /// A write of ours, or a read, said that this very object is gone: it is not seen again.
+    pub fn bury(&self, object: &K) {
+        self.overlay().insert(ObjectRef::from_obj(object), Known::Gone(object.uid()));
+    }
+
+    /// The watch said that the object is gone.
     pub fn forget(&self, key: &ObjectRef<K>) {
         self.overlay().remove(key);
     }
@@ -102,5 +117,26 @@ mod tests {
         cache.learn(object("12"));
         writer.apply_watcher_event(&Event::Delete(object("13")));
         assert_eq!(seen(), None);
+    }
+
+    #[test]
+    fn what_is_gone_is_not_seen_again_and_its_successor_is() {
+        let of = |uid: &str, version: &str| {
+            let mut object = object(version);
+            object.metadata.uid = Some(uid.to_owned());
+            object
+        };
+        let (store, mut writer) = reflector::store();
+        let cache = Cache::new(store);
+        let key = ObjectRef::from_obj(&object("9"));
+        let seen = || cache.get(&key).and_then(|seen| seen.resource_version());
+        writer.apply_watcher_event(&Event::Apply(of("first", "9")));
+        cache.bury(&of("first", "9"));
+        assert_eq!(seen(), None, "the watch has not caught up yet");
+        writer.apply_watcher_event(&Event::Apply(of("first", "10")));
+        assert_eq!(seen(), None);
+        writer.apply_watcher_event(&Event::Delete(of("first", "11")));
+        writer.apply_watcher_event(&Event::Apply(of("second", "12")));
+        assert_eq!(seen().as_deref(), Some("12"));
     }
 }

@@ -6,7 +6,10 @@ use std::{
 };
 
 use actiwapi_sim::state::faults::Route;
-use devkit::{World, world::text};
+use devkit::{
+    World,
+    world::{Options, text},
+};
 use futures::{StreamExt, stream};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::ListParams;
@@ -49,14 +52,15 @@ async fn two_hundred_sessions_share_their_looks_and_rest_for_nothing() {
         tenant.session_limit = 1000;
         acts::codes_of(Duration::from_mins(10))(tenant);
     });
-    let world = World::with(OPERATOR, options).await;
+    let mut world = World::with(OPERATOR, Options { without_operator: true, ..options }).await;
     world.account("default", "demo", json!({"pollInterval": "1h"})).await;
-    let begun = Instant::now();
     let creates = stream::iter(0..SESSIONS).map(|number| {
         let world = &world;
         async move { world.session(&name(number), json!({})).await }
     });
     creates.buffer_unordered(16).for_each(|_| std::future::ready(())).await;
+    let begun = Instant::now();
+    world.start_operator();
     all_say(&world, "False/AwaitingScan").await;
     eprintln!("{SESSIONS} codes on show after {:?}, {} MiB", begun.elapsed(), resident_mib(&world));
 
