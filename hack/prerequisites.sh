@@ -14,8 +14,8 @@ need() {
 }
 
 need "cargo (Rust $(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$(dirname "${BASH_SOURCE[0]}")/../Cargo.toml"), https://rustup.rs)" cargo
-# A complete directory of Kubernetes programs makes Go unnecessary; build.sh looks into it.
-if [[ -z ${KUBEBUILDER_ASSETS:-} ]]; then
+# A complete directory of Kubernetes programs makes Go unnecessary (build.sh looks into it), and so does a cluster.
+if [[ -z ${KUBEBUILDER_ASSETS:-}${DEMO_KUBECONFIG:-} ]]; then
   need "go (1.26, https://go.dev/dl)" go
 fi
 need "make" make gmake

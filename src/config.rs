@@ -5,19 +5,24 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Parser, ValueEnum};
 use ipnet::IpNet;
 
-/// Keeps `WhatsAppSession` objects and the sessions of `ActiWAPI` in line.
-///
-/// The Kubernetes client follows KUBECONFIG or ~/.kube/config, then the in-cluster files.
+/// The flags.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "whatsapp-operator", version, about)]
+#[command(
+    name = "whatsapp-operator",
+    version,
+    about = "Keeps the WhatsApp sessions at ActiWAPI as WhatsAppSession objects declare them.",
+    long_about = "Keeps the WhatsApp sessions at ActiWAPI as WhatsAppSession objects declare them.\n\n\
+                  The cluster is that of KUBECONFIG or ~/.kube/config, else the one it runs in. Logs go to standard error."
+)]
 pub struct Config {
     /// Namespace to watch; repeatable. All namespaces without it.
     #[arg(long = "watch-namespace", value_name = "NS", env = "WHATSAPP_OPERATOR_WATCH_NAMESPACE", value_delimiter = ',', value_parser = namespace)]
     pub watch_namespaces: Vec<String>,
-    /// Allow http:// base URLs, loopback addresses and any host: for demo and tests.
+    /// Allow accounts with any host, also over http:// and on this machine: for a demo or a test.
     #[arg(long, env = "WHATSAPP_OPERATOR_ALLOW_INSECURE_URLS")]
     pub allow_insecure_urls: bool,
-    /// Host an account's base URL may name; repeatable. Not consulted with --allow-insecure-urls.
+    /// Host that accounts may name in spec.baseUrl, with its port unless that is 443; repeatable, replaces the default.
+    /// Any host with --allow-insecure-urls.
     #[arg(
         long = "allowed-host",
         value_name = "HOST[:PORT]",
@@ -38,10 +43,10 @@ pub struct Config {
     /// How long a deletion tries to disconnect the remote session before it lets go.
     #[arg(long, value_name = "DURATION", env = "WHATSAPP_OPERATOR_DELETION_DEADLINE", default_value = "10m", value_parser = duration)]
     pub deletion_deadline: Duration,
-    /// How long a call whose answer was lost may take to show at the provider.
+    /// How long a call whose answer was lost may take to show in the provider's list.
     #[arg(long, value_name = "DURATION", env = "WHATSAPP_OPERATOR_SETTLE_TIME", default_value = "15s", value_parser = duration)]
     pub settle_time: Duration,
-    /// How much the operator's own code logs; other libraries are capped at info, as some log tokens below it.
+    /// How much is logged. Of debug and trace only the operator's own lines, because those of libraries hold secrets.
     #[arg(long, value_enum, env = "WHATSAPP_OPERATOR_LOG_LEVEL", default_value_t = LogLevel::Info)]
     pub log_level: LogLevel,
     /// One JSON object a line, or text for people.

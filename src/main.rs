@@ -36,6 +36,7 @@ async fn run(config: Config) -> Result<(), String> {
     // Before the first client: reqwest and the WebSocket use the process's provider and panic without one.
     rustls::crypto::ring::default_provider().install_default().map_err(|_| "a TLS provider is installed already")?;
     let stop = shutdown::on_signal().map_err(|error| format!("signals cannot be handled: {error}"))?;
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting");
     let client = client().await?;
     let reach = reach(&config)?;
     let addresses = reach.addresses.clone();
@@ -56,7 +57,6 @@ async fn run(config: Config) -> Result<(), String> {
         open,
         wall: Arc::new(Timestamp::now),
     };
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting");
     controller::run(parts, stop).await.map_err(|ended| ended.to_string())?;
     tracing::info!("stopped");
     Ok(())
@@ -75,7 +75,7 @@ fn reach(config: &Config) -> Result<Reach, String> {
 /// A client that was answered once: a wrong address is better told at the start than in a loop.
 async fn client() -> Result<Client, String> {
     let mut config = kube::Config::infer().await.map_err(|error| {
-        format!("there is no Kubernetes configuration, neither KUBECONFIG nor in-cluster files: {error}")
+        format!("no Kubernetes configuration can be read, tried KUBECONFIG or ~/.kube/config, then the in-cluster files: {error}")
     })?;
     // Retries are the reconcile's business: hidden ones hold it up for minutes.
     config.default_retry = false;

@@ -77,7 +77,7 @@ fn a_cluster_that_cannot_be_reached_ends_it_with_a_sentence() {
 
     let output = run(&[], "/nonexistent/kubeconfig");
     assert_eq!(output.status.code(), Some(1));
-    assert!(said(&output).contains("there is no Kubernetes configuration"), "{}", said(&output));
+    assert!(said(&output).contains("no Kubernetes configuration can be read"), "{}", said(&output));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -40,7 +40,7 @@ pub struct Credentials {
 pub struct Unusable {
     /// For the account's `Stalled` condition.
     pub reason: Reason,
-    /// One sentence that says what to do.
+    /// One sentence; the command that helps is added where it is told.
     pub message: String,
 }
 
@@ -59,8 +59,7 @@ pub fn read(
         return unusable(
             Reason::SecretTypeInvalid,
             format!(
-                "Secret {name} must be of type {}, so that no unrelated Secret can be sent to a provider; delete it and create it with `kubectl create secret generic {name} --type={} --from-literal=email=… --from-literal=password=…`",
-                names::CREDENTIALS_TYPE,
+                "Secret {name} must be of type {}, so that no unrelated Secret can be sent to a provider",
                 names::CREDENTIALS_TYPE
             ),
         );
@@ -86,7 +85,7 @@ pub fn read(
             return unusable(
                 Reason::ReadOnlyCredentials,
                 format!(
-                    "Secret {name} holds an API key only, with which nothing can be changed; add email and password, or accessToken"
+                    "Secret {name} holds an API key only, which may only read; it must hold email and password, or accessToken"
                 ),
             );
         }

@@ -380,18 +380,20 @@ impl Account {
                 self.changed();
             }
             Class::Unauthorized => {
-                let who = if self.tokens.email().await.is_some() { "email and password" } else { "access token" };
+                let who = if self.tokens.email().await.is_some() {
+                    "email and password, which are"
+                } else {
+                    "access token, which is"
+                };
                 let stalled = Health::Stalled(
                     Reason::CredentialsInvalid,
-                    format!(
-                        "the provider refused the {who}; they are not sent again until the credentials Secret changes"
-                    ),
+                    format!("the provider refused the {who} not sent again until the credentials Secret changes"),
                 );
                 self.tokens.if_refused(|| self.set_health(stalled)).await;
             }
             Class::SubscriptionInactive => self.stand_still(
                 Reason::SubscriptionInactive,
-                "the provider says the subscription is not active; renew it, calls go on by themselves then",
+                "the provider says the subscription is not active; renew it; then calls go on by themselves",
             ),
             Class::RequestLimit => self.stand_still(
                 Reason::RequestQuotaExceeded,

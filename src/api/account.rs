@@ -190,7 +190,7 @@ pub struct WhatsAppAccountStatus {
     /// Tenant or user id, or a hash of the e-mail address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<String>,
-    /// What of the plan is used.
+    /// What of the plan is used, read once a day: reading it counts as well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<UsageStatus>,
     /// The subscription, as the provider tells it.

@@ -33,7 +33,7 @@ use super::{LocalRef, names, rules};
         .message("spec.accountRef.name (unless set: default) is immutable: delete this session and apply it again with the other account")
         .field_path(".spec.accountRef.name").reason(Reason::FieldValueForbidden),
     validation = Rule::new("(has(self.spec.displayName) ? self.spec.displayName : self.metadata.name) == (has(oldSelf.spec.displayName) ? oldSelf.spec.displayName : oldSelf.metadata.name)")
-        .message("spec.displayName (unless set: metadata.name) is immutable, the provider cannot rename: delete this session and apply it again under the new name")
+        .message("spec.displayName (unless set: metadata.name) is immutable, the provider cannot rename: delete this session and apply it again under the new name, which takes another slot")
         .field_path(".spec.displayName").reason(Reason::FieldValueForbidden),
     validation = Rule::new("!has(oldSelf.spec.sessionId) || (has(self.spec.sessionId) && self.spec.sessionId == oldSelf.spec.sessionId)")
         .message("spec.sessionId is immutable once set: put the old id back, or delete this session (deletionPolicy: Orphan leaves the remote one as it is) and apply it again with the other id")
@@ -247,7 +247,7 @@ pub struct CreateStatus {
 pub struct DisconnectStatus {
     /// When it was noticed.
     pub time: Time,
-    /// What the provider called it.
+    /// The reason of `Ready` at that moment.
     pub reason: String,
 }
 

@@ -54,7 +54,10 @@ pub struct AccountScene<'a> {
 pub fn decide_account(scene: &AccountScene<'_>) -> Option<(WhatsAppAccountStatus, Vec<Notice>)> {
     let AccountScene { account, view, sessions, now, .. } = scene;
     let recorded = account.status.clone().unwrap_or_default();
-    let (ready, beside, reason, message) = standing(scene)?;
+    let (ready, beside, reason, mut message) = standing(scene)?;
+    if let Some(remedy) = words::credentials_remedy(account, reason) {
+        message = format!("{message}; {remedy}");
+    }
     let generation = account.metadata.generation.unwrap_or_default();
     let before = &recorded.conditions;
     let mut conditions = Vec::new();
@@ -75,7 +78,7 @@ pub fn decide_account(scene: &AccountScene<'_>) -> Option<(WhatsAppAccountStatus
             Stream::Offline => ("False", Reason::Offline),
             Stream::Disabled => ("False", Reason::Disabled),
         };
-        put("EventsConnected", value, reason, words::stream(view.stream));
+        put("EventsConnected", value, reason, words::stream(view.stream, beside == Some(STALLED)));
     }
     let status = WhatsAppAccountStatus {
         observed_generation: Some(generation),
@@ -94,19 +97,22 @@ pub fn decide_account(scene: &AccountScene<'_>) -> Option<(WhatsAppAccountStatus
     Some((status, notices))
 }
 
+const STALLED: &str = "Stalled";
+
 type Standing = (&'static str, Option<&'static str>, Reason, String);
 
 fn standing(scene: &AccountScene<'_>) -> Option<Standing> {
     const WORKING: Option<&str> = Some("Reconciling");
-    const STALLED: Option<&str> = Some("Stalled");
     if scene.account.metadata.deletion_timestamp.is_some() {
         return Some(match scene.blocked_by {
-            Some(sessions) => ("False", WORKING, Reason::DeletionBlocked, words::deletion_blocked(sessions)),
+            Some(sessions) => {
+                ("False", WORKING, Reason::DeletionBlocked, words::deletion_blocked(scene.account, sessions))
+            }
             None => ("False", WORKING, Reason::Deleting, words::account_goes(&scene.account.name_any())),
         });
     }
     if let Some(hindrance) = scene.hindrance {
-        let beside = if hindrance.stalled { STALLED } else { WORKING };
+        let beside = if hindrance.stalled { Some(STALLED) } else { WORKING };
         return Some(("False", beside, hindrance.reason, hindrance.message.clone()));
     }
     match &scene.view?.health {
@@ -114,7 +120,7 @@ fn standing(scene: &AccountScene<'_>) -> Option<Standing> {
         Health::Starting => None,
         Health::Ready => Some(("True", None, Reason::Ready, words::ACCOUNT_READY.to_owned())),
         Health::Retrying(why) => Some(("False", WORKING, Reason::Retrying, why.clone())),
-        Health::Stalled(reason, why) => Some(("False", STALLED, *reason, why.clone())),
+        Health::Stalled(reason, why) => Some(("False", Some(STALLED), *reason, why.clone())),
     }
 }
 

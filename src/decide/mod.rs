@@ -77,15 +77,15 @@ fn alive(scene: &Scene<'_>) -> Plan {
         if report::settled(recorded, desired.generation) {
             return Plan::of(Situation::Quiet);
         }
-        working(words::account_not_ready(&desired.account, why))
+        working(words::account_not_ready(desired, why))
     };
     let stalled = |why: &str| {
-        let why = words::account_stalled(&desired.account, why);
+        let why = words::account_stalled(desired, why);
         pairing::covered(scene, Plan::stalled(Reason::AccountNotReady, why, Phase::Stalled))
     };
     let sight = match &observed.account {
         AccountSight::Starting => return Plan::of(Situation::Quiet),
-        AccountSight::NotFound => return working(words::account_not_found(&desired.account)),
+        AccountSight::NotFound => return working(words::account_not_found(desired)),
         AccountSight::NotReady(why) => return not_ready(why),
         AccountSight::Stalled(why) => return stalled(why),
         AccountSight::Running(sight) => match &sight.health {

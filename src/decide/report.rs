@@ -205,7 +205,7 @@ fn conditions(scene: &Scene<'_>, plan: &Plan, said: &Words<'_>, status: &mut Wha
     let online = plan.facts.connected.or(connected(scene.recorded));
     match online {
         Some(true) => put("Connected", "True", Reason::Connected, words::connected()),
-        Some(false) => put("Connected", "False", Reason::Disconnected, "the session is not connected".to_owned()),
+        Some(false) => put("Connected", "False", Reason::Disconnected, words::not_connected()),
         None => {}
     }
     if plan.situation == Situation::Suspended {

@@ -1,13 +1,18 @@
-//! Every sentence that a person reads in a condition or an Event. Change the wording here and nowhere else.
+//! The sentences that a person reads in a condition or an Event. Change the wording here.
+//!
+//! Three more places have words, because they know nothing of decisions: `account` says why it stands still or what its
+//! Secret lacks, `provider::error` what a call failed with, `provider::place` why a base URL is refused.
 //!
 //! A message names no token, code or request id, does not change while nothing changes, and ends with the next command
 //! where a person must act.
 
 use crate::{
     account::Stream,
-    api::{names, reason::Reason},
+    api::{WhatsAppAccount, names, reason::Reason},
     provider::{Class, RemoteSession, SessionId, place::Refused},
 };
+
+use kube::ResourceExt;
 
 use super::input::Desired;
 
@@ -43,7 +48,7 @@ pub fn awaiting_scan(desired: &Desired) -> String {
 /// `AwaitingDashboardScan`.
 #[must_use]
 pub fn awaiting_dashboard() -> String {
-    "the account's event stream is switched off (spec.events.enabled), so the QR code is shown in the provider's dashboard only".to_owned()
+    "the account's event stream is switched off (spec.events.enabled), so the QR code is shown in the provider's dashboard only; scan it there".to_owned()
 }
 
 /// `PairingRequired`.
@@ -79,8 +84,14 @@ pub fn waiting_for_name() -> String {
 /// `Retrying` after an answer to a create was lost.
 #[must_use]
 pub fn resolving() -> String {
-    "the answer to the create was lost; the provider's list decides whether it was made, before it is tried again"
+    "the answer to the create was lost; before it is tried again, the provider's list decides whether it was made"
         .to_owned()
+}
+
+/// `Connected` that is False.
+#[must_use]
+pub fn not_connected() -> String {
+    "the session is not connected".to_owned()
 }
 
 /// `Connecting`.
@@ -157,7 +168,7 @@ pub fn permission_denied() -> String {
 /// `QuotaExceeded`.
 #[must_use]
 pub fn quota_exceeded() -> String {
-    "the plan has no free session slot; free one or enlarge the plan, creation goes on by itself then".to_owned()
+    "the plan has no free session slot; free one or enlarge the plan; then creation goes on by itself".to_owned()
 }
 
 /// `NotAllowed`.
@@ -171,20 +182,27 @@ pub fn not_allowed(desired: &Desired) -> String {
 
 /// `AccountNotReady`, no such object.
 #[must_use]
-pub fn account_not_found(account: &str) -> String {
-    format!("there is no WhatsAppAccount {account} in this namespace")
+pub fn account_not_found(desired: &Desired) -> String {
+    format!(
+        "there is no WhatsAppAccount {} in this namespace; apply it, or see which there are: kubectl get waa -n {}",
+        desired.account, desired.namespace
+    )
 }
 
 /// `AccountNotReady`, it may become so.
 #[must_use]
-pub fn account_not_ready(account: &str, why: &str) -> String {
-    format!("WhatsAppAccount {account} is not ready: {why}")
+pub fn account_not_ready(desired: &Desired, why: &str) -> String {
+    format!("WhatsAppAccount {} is not ready: {why}; for more: {}", desired.account, describe_account(desired))
 }
 
 /// `AccountNotReady`, and somebody must act there.
 #[must_use]
-pub fn account_stalled(account: &str, why: &str) -> String {
-    format!("WhatsAppAccount {account} is stalled: {why}")
+pub fn account_stalled(desired: &Desired, why: &str) -> String {
+    format!("WhatsAppAccount {} is stalled: {why}; what to do: {}", desired.account, describe_account(desired))
+}
+
+fn describe_account(desired: &Desired) -> String {
+    format!("kubectl describe waa {} -n {}", desired.account, desired.namespace)
 }
 
 /// `AccountNotReady`, it is going.
@@ -199,13 +217,14 @@ pub const ACCOUNT_READY: &str = "the provider accepts the credentials";
 /// An account whose calls wait.
 pub const ACCOUNT_THROTTLED: &str = "the provider asked for a pause; calls go on at status.retryAt";
 
-/// `EventsConnected`.
+/// `EventsConnected`; an account that stands still asks nobody.
 #[must_use]
-pub fn stream(stream: Stream) -> &'static str {
+pub fn stream(stream: Stream, stalled: bool) -> &'static str {
     match stream {
+        Stream::Offline if stalled => "the event stream is down until the account can be used again",
         Stream::Live => "the event stream is up and tells what happens",
         Stream::NotUnderstood => {
-            "changes happen that no event announced; the list is read at spec.pollInterval instead"
+            "changes happen that no event announced; the list is read at spec.pollInterval instead. If the provider's events have other names, add them to spec.events"
         }
         Stream::Offline => "the event stream is down and tried again; the list is read at spec.pollInterval meanwhile",
         Stream::Disabled => "the event stream is switched off (spec.events.enabled)",
@@ -214,10 +233,11 @@ pub fn stream(stream: Stream) -> &'static str {
 
 /// `DeletionBlocked`.
 #[must_use]
-pub fn deletion_blocked(sessions: usize) -> String {
+pub fn deletion_blocked(account: &WhatsAppAccount, sessions: usize) -> String {
     let noun = if sessions == 1 { "session needs" } else { "sessions need" };
     format!(
-        "{sessions} {noun} this account to end; see them: kubectl get was, then delete those that are not deleted yet"
+        "{sessions} {noun} this account to end; delete those that are not deleted yet: kubectl get was -n {}",
+        account.namespace().unwrap_or_default()
     )
 }
 
@@ -230,10 +250,28 @@ pub fn account_goes(account: &str) -> String {
 /// `SecretNotFound`.
 #[must_use]
 pub fn secret_not_found(secret: &str) -> String {
-    format!(
-        "there is no Secret {secret} in this namespace; create it: kubectl create secret generic {secret} --type={} --from-literal=email=… --from-literal=password=…",
+    format!("there is no Secret {secret} in this namespace")
+}
+
+/// How to put an account's credentials right, for the reasons that are about them.
+#[must_use]
+pub fn credentials_remedy(account: &WhatsAppAccount, reason: Reason) -> Option<String> {
+    let namespace = account.namespace().unwrap_or_default();
+    let secret = &account.spec.credentials_secret_ref.name;
+    let create = format!(
+        "kubectl create secret generic {secret} --type={} -n {namespace} --from-literal=email=EMAIL --from-literal=password=PASSWORD",
         names::CREDENTIALS_TYPE
-    )
+    );
+    match reason {
+        Reason::SecretNotFound => Some(format!("create it: {create}")),
+        Reason::SecretTypeInvalid => Some(format!(
+            "if nothing else uses it, delete it and create it again: kubectl delete secret {secret} -n {namespace} && {create}"
+        )),
+        Reason::SecretKeyMissing | Reason::ReadOnlyCredentials | Reason::CredentialsInvalid => {
+            Some(format!("to write it anew: {create} --dry-run=client -o yaml | kubectl apply -f -"))
+        }
+        _ => None,
+    }
 }
 
 /// A credentials Secret that could not be read.
@@ -325,7 +363,7 @@ pub fn outside_prefix(desired: &Desired, remote: &RemoteSession, prefix: &str) -
 #[must_use]
 pub fn missing(desired: &Desired, id: &SessionId) -> String {
     format!(
-        "the provider knows no session {id} any more; nothing is paired again by itself. Restore it there, or delete this object and apply it again: {}",
+        "the provider knows no session {id} any more; nothing is paired again by itself. Restore it there, or delete this object and apply it again, which creates another: {}",
         delete_command(desired)
     )
 }

@@ -2,13 +2,19 @@
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{
-    Client, Resource, ResourceExt,
-    runtime::events::{Event, EventType, Recorder, Reporter},
+    Client, Resource,
+    runtime::{
+        events::{Event, EventType, Recorder, Reporter},
+        reflector::ObjectRef,
+    },
 };
 use tokio::sync::mpsc;
 
 use super::kubernetes::within;
-use crate::{api::names, decide::Notice};
+use crate::{
+    api::{Reason, names},
+    decide::Notice,
+};
 
 /// Events that may wait; more are dropped and counted in the log.
 const QUEUE: usize = 1024;
@@ -34,11 +40,22 @@ pub fn announcer(client: Client) -> (Announcer, Sender) {
 }
 
 impl Announcer {
-    /// Queues Events about an object.
+    /// Logs Events about an object and queues them for sending.
     pub fn announce<K: Resource<DynamicType = ()>>(&self, object: &K, notices: &[Notice]) {
+        let key = ObjectRef::from_obj(object);
         for notice in notices {
+            let Notice { warning, reason, note } = notice;
+            // What Events forget after an hour, logs keep; and they can be alerted on.
+            if *reason == Reason::DeletionGaveUp {
+                // The only record where the namespace goes as well.
+                tracing::error!(object = %key, %reason, "{note}");
+            } else if *warning {
+                tracing::warn!(object = %key, %reason, "{note}");
+            } else {
+                tracing::info!(object = %key, %reason, "{note}");
+            }
             if self.queue.try_send((object.object_ref(&()), notice.clone())).is_err() {
-                tracing::debug!(object = %object.name_any(), reason = %notice.reason, "an Event is dropped, the queue is full");
+                tracing::debug!(object = %key, %reason, "an Event is dropped, the queue is full");
             }
         }
     }

@@ -226,11 +226,6 @@ impl Effects {
         let left: Vec<String> =
             session.finalizers().iter().filter(|f| *f != names::SESSION_FINALIZER).cloned().collect();
         let step = self.write_finalizers(session, &left, "removing the finalizer").await?;
-        for notice in &plan.notices {
-            if notice.warning {
-                tracing::error!(session = %ObjectRef::from_obj(session), reason = %notice.reason, "{}", notice.note);
-            }
-        }
         self.announcer.announce(session, &plan.notices);
         Ok(if left.is_empty() { self.gone(session) } else { step })
     }

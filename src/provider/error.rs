@@ -75,10 +75,10 @@ impl fmt::Display for Class {
             Self::Internal => "the provider had an internal error (500)",
             Self::Unavailable => "WhatsApp is unavailable at the provider (502)",
             Self::Upstream => "the provider is unavailable (5xx)",
-            Self::Lost => "no complete answer arrived",
+            Self::Lost => "no complete answer came from the provider",
             Self::NotSent => "the provider could not be reached",
-            Self::Garbled => "the answer could not be understood",
-            Self::Unexpected => "the answer was unexpected",
+            Self::Garbled => "the provider's answer could not be understood",
+            Self::Unexpected => "the provider's answer was unexpected",
         })
     }
 }

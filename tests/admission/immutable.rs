@@ -82,7 +82,7 @@ async fn accounts() {
 #[tokio::test(flavor = "multi_thread")]
 async fn sessions() {
     const ACCOUNT: &str = "spec.accountRef.name: Forbidden: spec.accountRef.name (unless set: default) is immutable: delete this session and apply it again with the other account";
-    const NAME: &str = "spec.displayName: Forbidden: spec.displayName (unless set: metadata.name) is immutable, the provider cannot rename: delete this session and apply it again under the new name";
+    const NAME: &str = "spec.displayName: Forbidden: spec.displayName (unless set: metadata.name) is immutable, the provider cannot rename: delete this session and apply it again under the new name, which takes another slot";
     const ID: &str =
         "spec.sessionId: Forbidden: spec.sessionId is immutable once set: put the old id back, or delete this session";
     const SECRET: &str = "spec.pairing.secretName: Forbidden: spec.pairing.secretName (unless set: metadata.name with -qr) is immutable: delete this session and apply it again with the other Secret name";

@@ -1,6 +1,7 @@
 //! The promises of the pure core, one file each. A [`Stage`] holds everything a decision is made of; [`Stage::run`]
 //! does what an executor would, so that whole stories can be told.
 
+mod account;
 mod connection;
 mod deletion;
 mod pairing;

@@ -32,12 +32,15 @@ use cluster::Cluster;
 
 const NAMESPACE: &str = "whatsapp-demo";
 const SESSION: &str = "sales";
+const OPERATOR: [&str; 4] =
+    ["--allow-insecure-urls", "--log-format=text", "--settle-time=2s", "--watch-namespace=whatsapp-demo"];
 const STEPS: usize = 7;
 /// Far more than a step takes; whoever waits longer wants to know why.
 const PATIENCE: Duration = Duration::from_mins(2);
 /// Long enough to see the code.
 const ADMIRE: Duration = Duration::from_secs(4);
 const PROVIDER: &str = "https://api.actiwapi.com";
+const STOPPED: &str = "stopped; nothing is left running";
 
 /// Why the demo did not reach its end, in a sentence.
 type Outcome<T> = Result<T, String>;
@@ -59,10 +62,15 @@ async fn main() -> ExitCode {
 
 /// Ctrl-C ends a step; whatever was started ends with this process.
 async fn interruptible<T>(stop: &CancellationToken, work: impl Future<Output = Outcome<T>>) -> Outcome<T> {
+    let stopped = || Err(STOPPED.to_owned());
     tokio::select! {
         biased;
-        outcome = work => outcome,
-        () = stop.cancelled() => Err("stopped; nothing is left running".to_owned()),
+        outcome = work => match outcome {
+            // Ctrl-C reaches kubectl as well, which may end first.
+            Err(_) if timeout(Duration::from_millis(200), stop.cancelled()).await.is_ok() => stopped(),
+            outcome => outcome,
+        },
+        () = stop.cancelled() => stopped(),
     }
 }
 
@@ -94,7 +102,7 @@ async fn demo(stop: &CancellationToken) -> Outcome<()> {
         &format!("operator started, process {}, log (while this runs) in {}", operator.pid(), cluster.log().display()),
     );
     let outcome = interruptible(stop, told(&cluster, &sim, &operator, begun, stop)).await;
-    if outcome.is_err() {
+    if outcome.is_err() && !stop.is_cancelled() {
         say(&format!("--- the last lines of the operator's log\n{}", operator.log_tail(20)));
     }
     if cluster.is_named() {
@@ -150,8 +158,15 @@ async fn told(
     let calls: u64 = sim.counts().values().sum();
     say(&format!("READY True after {:.1} s; the provider got {calls} requests: {}", took.as_secs_f64(), counts(sim)));
     if std::env::var("KEEP").is_ok_and(|keep| !keep.is_empty() && keep != "0") {
-        keep(cluster, sim);
-        stop.cancelled().await;
+        keep(cluster, sim, operator);
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = ended(operator) => {
+                say("The operator ended; the rest keeps running. To start it again, in the other terminal:");
+                say(&format!("  {}", started_by_hand()?));
+                stop.cancelled().await;
+            }
+        }
     }
     Ok(())
 }
@@ -177,14 +192,24 @@ fn counts(sim: &Simulator) -> String {
 
 fn start_operator(cluster: &Cluster) -> Outcome<Operator> {
     let binary = operator_binary()?;
-    let args = ["--allow-insecure-urls", "--log-format=text", "--settle-time=2s"];
     let settings = Settings {
         binary,
         kubeconfig: cluster.kubeconfig().to_path_buf(),
         log: cluster.log(),
-        args: args.iter().map(|arg| (*arg).to_owned()).chain([format!("--watch-namespace={NAMESPACE}")]).collect(),
+        args: OPERATOR.iter().map(|arg| (*arg).to_owned()).collect(),
     };
     Operator::start(cluster.guard(), &settings).map_err(|error| format!("the operator cannot be started: {error}"))
+}
+
+/// The same as a command, for a shell with the demo's KUBECONFIG.
+fn started_by_hand() -> Outcome<String> {
+    Ok(format!("{} {}", operator_binary()?.display(), OPERATOR.join(" ")))
+}
+
+async fn ended(operator: &Operator) {
+    while operator.is_alive() {
+        sleep(Duration::from_millis(200)).await;
+    }
 }
 
 /// The operator that was built together with this program.
@@ -211,28 +236,25 @@ async fn wait(
 ) -> Outcome<()> {
     let api: Api<WhatsAppSession> = Api::namespaced(cluster.client(), NAMESPACE);
     let reached = await_condition(api, SESSION, |session: Option<&WhatsAppSession>| session.is_some_and(&wished));
-    let died = async {
-        while operator.is_alive() {
-            sleep(Duration::from_millis(200)).await;
-        }
-    };
     tokio::select! {
         reached = timeout(PATIENCE, reached) => match reached {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(format!("waiting for {what}: {error}")),
             Err(_) => Err(format!("waited {} s for {what}", PATIENCE.as_secs())),
         },
-        () = died => Err(format!("the operator ended while {what} was waited for")),
+        () = ended(operator) => Err(format!("the operator ended while {what} was waited for")),
     }
 }
 
-fn keep(cluster: &Cluster, sim: &Simulator) {
+fn keep(cluster: &Cluster, sim: &Simulator, operator: &Operator) {
     let admin = sim.admin_url();
     say("");
     say("Everything keeps running until Ctrl-C. In another terminal:");
     say(&format!("  export KUBECONFIG={}", cluster.kubeconfig().display()));
     say(&format!("  alias kubectl='{} -n {NAMESPACE}'", cluster.program().display()));
     say("  kubectl get was --watch");
+    say(&format!("  kubectl describe was {SESSION}"));
+    say(&format!("  tail -f {}", cluster.log().display()));
     say(&format!(
         "  curl -X POST {admin}/sessions/{SESSION}/drop      # the connection is lost, and comes back by itself"
     ));
@@ -240,5 +262,6 @@ fn keep(cluster: &Cluster, sim: &Simulator) {
     say(&format!("  kubectl annotate --overwrite was {SESSION} actiwapi.com/pair-requested-at=\"$(date -u +%FT%TZ)\""));
     say(&format!("  curl -X POST {admin}/sessions/{SESSION}/scan      # a phone scans whatever is on show"));
     say(&format!("  curl -s {admin}/requests/counts                # what the provider was asked"));
+    say(&format!("  kill {}      # the operator; how to start it again is told then", operator.pid()));
     say(&format!("  kubectl delete was {SESSION}"));
 }
