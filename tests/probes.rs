@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use actiwapi_sim::state::faults::{Fault, FaultAction, Route};
+use actiwapi_sim::state::faults::{Fault, FaultAction, RetryAfter, Route};
 use devkit::{
     World,
     control_plane::{ControlPlane, Options as PlaneOptions},
@@ -28,7 +28,7 @@ use tokio::{
     net::TcpStream,
     time::{sleep, timeout},
 };
-use whatsapp_operator::api::WhatsAppSession;
+use whatsapp_operator::api::{WhatsAppAccount, WhatsAppSession};
 
 const OPERATOR: &str = env!("CARGO_BIN_EXE_whatsapp-operator");
 /// Far more than anything here takes; only a fault gets this far.
@@ -250,8 +250,43 @@ async fn the_metrics_tell_what_is_the_case_and_nothing_secret() {
             .then_some(())
     })
     .await;
+    world.delete::<WhatsAppAccount>("default").await;
+    until("no account", async || {
+        let (_, body) = get(&metrics, "/metrics").await;
+        (!body.contains("account=\"")).then_some(())
+    })
+    .await;
     #[cfg(target_os = "linux")]
     assert_eq!(listeners(world.operator().unwrap().pid()), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pauses_and_waits_for_the_budget_show() {
+    let world = World::with(OPERATOR, Options { args: served(), ..Options::default() }).await;
+    let metrics = address(|| world.log(), "metrics").await;
+    let slow = json!({"rateLimit": {"requestsPerSecond": 1, "burst": 1}});
+    world.account("slow", "demo", slow).await;
+    world.until_account("slow", "Ready", "True", "Ready").await;
+    let too_many = FaultAction::Status {
+        status: 429,
+        code: Some("RATE_LIMITED".to_owned()),
+        message: None,
+        retry_after: Some(RetryAfter::Seconds(600)),
+        apply: false,
+    };
+    world.sim.arm(Fault::on(Route::Create, too_many));
+    world.session("sales", json!({"accountRef": {"name": "slow"}})).await;
+    let of = |name: &str| format!("whatsapp_operator_{name}{{namespace=\"{}\",account=\"slow\"}}", world.namespace);
+    let told = until("a pause", async || {
+        let (_, body) = get(&metrics, "/metrics").await;
+        (series(&body)[&of("account_paused_seconds")] > 0.0).then_some(body)
+    })
+    .await;
+    let found = series(&told);
+    assert!((1.0..=600.0).contains(&found[&of("account_paused_seconds")]), "{told}");
+    assert!(found[&of("throttled_seconds_total")] > 0.5, "the login took the only token: {told}");
+    let refused = "whatsapp_operator_provider_requests_total{route=\"create\",outcome=\"rate_limited\"}";
+    assert_eq!(found[refused], 1.0, "{told}");
 }
 
 #[cfg(target_os = "linux")]
