@@ -46,6 +46,12 @@ pub struct Config {
     /// How long a call whose answer was lost may take to show in the provider's list.
     #[arg(long, value_name = "DURATION", env = "WHATSAPP_OPERATOR_SETTLE_TIME", default_value = "15s", value_parser = duration)]
     pub settle_time: Duration,
+    /// Where /metrics is served; nowhere without it.
+    #[arg(long, value_name = "HOST:PORT", env = "WHATSAPP_OPERATOR_METRICS_ADDRESS", default_value = "", hide_default_value = true, value_parser = address)]
+    pub metrics_address: String,
+    /// Where /livez and /readyz are served; nowhere without it.
+    #[arg(long, value_name = "HOST:PORT", env = "WHATSAPP_OPERATOR_HEALTH_ADDRESS", default_value = "", hide_default_value = true, value_parser = address)]
+    pub health_address: String,
     /// How much is logged. Of debug and trace only the operator's own lines, because those of libraries hold secrets.
     #[arg(long, value_enum, env = "WHATSAPP_OPERATOR_LOG_LEVEL", default_value_t = LogLevel::Info)]
     pub log_level: LogLevel,
@@ -80,6 +86,19 @@ fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// HOST:PORT, with a v6 address in brackets; nothing stands for off.
+fn address(text: &str) -> Result<String, String> {
+    let fits = |(host, port): (&str, &str)| {
+        let host = host.strip_prefix('[').and_then(|v6| v6.strip_suffix(']')).map_or_else(
+            || !host.is_empty() && !host.contains([':', '/', '[', ']']) && !host.contains(char::is_whitespace),
+            |v6| v6.parse::<std::net::Ipv6Addr>().is_ok(),
+        );
+        host && port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok()
+    };
+    let fits = text.is_empty() || text.rsplit_once(':').is_some_and(fits);
+    if fits { Ok(text.to_owned()) } else { Err("not HOST:PORT such as 0.0.0.0:8080 or [::]:8080".to_owned()) }
+}
+
 fn namespace(text: &str) -> Result<String, String> {
     let fits = (1..=63).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
@@ -103,6 +122,15 @@ mod tests {
         assert_eq!(config.allowed_hosts, ["api.actiwapi.com"]);
         assert_eq!(config.deletion_deadline, Duration::from_mins(10));
         assert_eq!(config.settle_time, Duration::from_secs(15));
+        assert!(config.metrics_address.is_empty() && config.health_address.is_empty(), "nothing listens");
+    }
+
+    #[test]
+    fn addresses_to_listen_at_are_taken_as_they_are() {
+        for address in ["", "0.0.0.0:8080", "[::]:8080", "[::1]:0", "localhost:8080"] {
+            let config = parsed(&["--metrics-address", address]).unwrap();
+            assert_eq!(config.metrics_address, address);
+        }
     }
 
     #[test]
@@ -113,6 +141,12 @@ mod tests {
             (&["--watch-namespace", "Sales_1"], "not the name of a namespace"),
             (&["--log-level", "loud"], "possible values"),
             (&["--allowed-cidr", "10.0.0.0/40"], "invalid value"),
+            (&["--metrics-address", "8080"], "not HOST:PORT"),
+            (&["--metrics-address", ":8080"], "not HOST:PORT"),
+            (&["--metrics-address", "::1:8080"], "not HOST:PORT"),
+            (&["--health-address", "localhost:http"], "not HOST:PORT"),
+            (&["--health-address", "127.0.0.1:65536"], "not HOST:PORT"),
+            (&["--health-address", "http://localhost:80"], "not HOST:PORT"),
             (&["--alow-insecure-urls"], "unexpected argument"),
         ] {
             let error = parsed(args).unwrap_err().to_string();

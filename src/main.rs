@@ -5,17 +5,23 @@ use std::{process::ExitCode, sync::Arc};
 use clap::Parser;
 use k8s_openapi::jiff::Timestamp;
 use kube::Client;
+use tokio_util::sync::CancellationToken;
 use whatsapp_operator::{
     config::{Config, LogFormat},
     controller::{self, Open, Parts},
     decide::Policy,
+    metrics::{Metered, Metrics, OPEN_METRICS},
     provider::{
         Limits, Provider,
         http::Http,
         place::Places,
         reach::{Addresses, Reach},
     },
-    runtime::{shutdown, telemetry},
+    runtime::{
+        Readiness, Supervisor,
+        http::{self, Answer, Page, Pages},
+        shutdown, telemetry,
+    },
 };
 
 #[tokio::main]
@@ -37,12 +43,17 @@ async fn run(config: Config) -> Result<(), String> {
     rustls::crypto::ring::default_provider().install_default().map_err(|_| "a TLS provider is installed already")?;
     let stop = shutdown::on_signal().map_err(|error| format!("signals cannot be handled: {error}"))?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting");
+    let readiness = Arc::new(Readiness::new("Kubernetes has not answered yet"));
+    let mut supervisor = Supervisor::new(stop.clone());
+    let metrics = Arc::new(Metrics::new());
+    serve(&config, &readiness, &metrics, &mut supervisor, &stop).await?;
     let client = client().await?;
     let reach = reach(&config)?;
     let addresses = reach.addresses.clone();
+    let counting = metrics.clone();
     let open: Open = Arc::new(move |url| {
         let http = Http::new(url, Limits::default(), &reach).map_err(|error| error.to_string())?;
-        Ok(Arc::new(http) as Arc<dyn Provider>)
+        Ok(Arc::new(Metered::new(Arc::new(http), counting.clone())) as Arc<dyn Provider>)
     });
     let parts = Parts {
         client,
@@ -56,9 +67,51 @@ async fn run(config: Config) -> Result<(), String> {
         places: Places { insecure: config.allow_insecure_urls, hosts: config.allowed_hosts, addresses },
         open,
         wall: Arc::new(Timestamp::now),
+        readiness,
+        metrics,
     };
-    controller::run(parts, stop).await.map_err(|ended| ended.to_string())?;
+    controller::run(parts, supervisor, stop).await.map_err(|ended| ended.to_string())?;
     tracing::info!("stopped");
+    Ok(())
+}
+
+/// Serves the probes and the metrics, where that is asked for.
+async fn serve(
+    config: &Config,
+    readiness: &Arc<Readiness>,
+    metrics: &Arc<Metrics>,
+    supervisor: &mut Supervisor,
+    stop: &CancellationToken,
+) -> Result<(), String> {
+    let (readiness, metrics) = (readiness.clone(), metrics.clone());
+    let probes: Pages = vec![
+        // A task that ends unasked ends the process, so whoever answers is alive.
+        ("/livez", Arc::new(|| Answer::line(true, "alive"))),
+        (
+            "/readyz",
+            Arc::new(move || match readiness.get() {
+                Ok(()) => Answer::line(true, "ready"),
+                Err(why_not) => Answer::line(false, why_not),
+            }),
+        ),
+    ];
+    let page: Page = Arc::new(move || match metrics.text() {
+        Ok(body) => Answer { well: true, kind: OPEN_METRICS, body },
+        Err(_) => Answer::line(false, "the metrics cannot be written"),
+    });
+    for (flag, task, address, pages) in [
+        ("--health-address", "probes", &config.health_address, probes),
+        ("--metrics-address", "metrics", &config.metrics_address, vec![("/metrics", page)]),
+    ] {
+        if address.is_empty() {
+            continue;
+        }
+        let told = |error: std::io::Error| format!("{flag} {address}: {error}");
+        let listener = http::bind(address).await.map_err(told)?;
+        let address = listener.local_addr().map_err(told)?;
+        tracing::info!(%address, "serving {task}");
+        supervisor.spawn(task, http::serve(listener, pages, stop.clone()));
+    }
     Ok(())
 }
 

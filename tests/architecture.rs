@@ -57,8 +57,13 @@ const ROOMS: &[Room] = &[
         but_not: &["provider::http", "provider::socket"],
     },
     Room {
+        name: "metrics",
+        may: &["api", "provider", "account::Stream", "observe"],
+        but_not: &["provider::http", "provider::socket"],
+    },
+    Room {
         name: "controller",
-        may: &["api", "provider", "account", "decide", "observe", "execute", "pairing", "runtime", "config"],
+        may: &["api", "provider", "account", "decide", "observe", "execute", "metrics", "pairing", "runtime", "config"],
         but_not: &[],
     },
     // The plugin: a client of the API server, not of the provider.

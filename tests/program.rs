@@ -41,6 +41,8 @@ fn it_tells_its_version_and_its_flags() {
         "allow-qr-in-status",
         "deletion-deadline",
         "settle-time",
+        "metrics-address",
+        "health-address",
         "log-level",
         "log-format",
     ] {

@@ -5,7 +5,10 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -45,6 +48,18 @@ pub struct Paused(pub Duration);
 pub struct Limiter {
     inner: Mutex<Inner>,
     changed: Notify,
+    /// Nanoseconds that callers have spent in the queues.
+    waited: AtomicU64,
+}
+
+/// A place in a queue; the time until it is left counts, however it is left.
+struct Waiting<'a>(&'a AtomicU64, Instant);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let nanos = u64::try_from(self.1.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.0.fetch_add(nanos, Ordering::Relaxed);
+    }
 }
 
 struct Inner {
@@ -78,6 +93,7 @@ impl Limiter {
                 queues: Default::default(),
             }),
             changed: Notify::new(),
+            waited: AtomicU64::new(0),
         }
     }
 
@@ -120,6 +136,7 @@ impl Limiter {
             granted
         };
         self.changed.notify_one();
+        let _waiting = Waiting(&self.waited, Instant::now());
         granted.await.map_err(|_| Paused(self.pause_left().unwrap_or_default()))
     }
 
@@ -165,6 +182,11 @@ impl Limiter {
     /// How long calls are still paused.
     pub fn pause_left(&self) -> Option<Duration> {
         self.lock().pause_left()
+    }
+
+    /// How long callers have waited for leave, all together.
+    pub fn waited(&self) -> Duration {
+        Duration::from_nanos(self.waited.load(Ordering::Relaxed))
     }
 
     /// Grants what is queued, in order of priority. Runs until dropped.
@@ -235,6 +257,7 @@ mod tests {
         }
         let took = start.elapsed();
         assert!(took >= Duration::from_millis(1990) && took < Duration::from_millis(2100), "{took:?}");
+        assert_eq!(limiter.waited(), took, "one caller waited all the time");
     }
 
     #[tokio::test(start_paused = true)]

@@ -13,7 +13,10 @@ mod sweep;
 pub mod token;
 mod view;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use futures::future::BoxFuture;
 use kube::runtime::reflector::ObjectRef;
@@ -205,6 +208,11 @@ impl Account {
             subscription: state.subscription.clone(),
             paused: self.limiter.pause_left(),
         }
+    }
+
+    /// How long its calls have waited for the budget, all together.
+    pub fn throttled(&self) -> Duration {
+        self.limiter.waited()
     }
 
     /// What a session's reconcile sees: the account, the session `id`, and the sessions named `name`.

@@ -21,6 +21,7 @@ use crate::{
         kubernetes::{Problem, Trouble, within},
         object::{patch_finalizers, patch_status, status_patch},
     },
+    metrics::Kind,
     provider::{EventsConfig, place::Refused},
 };
 
@@ -32,6 +33,7 @@ const SOON: Duration = Duration::from_secs(5);
 /// Brings one account to life, keeps it supplied, and tells how it is.
 pub async fn reconcile(trigger: Arc<WhatsAppAccount>, context: Arc<Context>) -> Result<Action, Infallible> {
     context.synced().await;
+    let mut counted = context.metrics.reconcile(Kind::Account);
     let key = ObjectRef::from_obj(&*trigger);
     let Some(account) = context.sources.accounts.get(&key) else {
         vanished(&key, &context);
@@ -41,6 +43,7 @@ pub async fn reconcile(trigger: Arc<WhatsAppAccount>, context: Arc<Context>) -> 
         Ok(wait) => wait,
         Err(Problem::Conflict) => Some(pause(0)),
         Err(problem) => {
+            counted.failed();
             tracing::warn!(account = %key, %problem, "Kubernetes did not take a write");
             Some(pause(3))
         }

@@ -12,6 +12,7 @@ use crate::{
     api::{WhatsAppAccount, WhatsAppSession},
     decide::Policy,
     execute::Effects,
+    metrics::Metrics,
     observe::Sources,
     provider::{Provider, place::Places},
 };
@@ -41,6 +42,8 @@ pub struct Context {
     pub births: mpsc::UnboundedSender<Arc<Account>>,
     /// True once both kinds were listed: before, nobody knows who claims what.
     pub synced: watch::Receiver<bool>,
+    /// Counts.
+    pub metrics: Arc<Metrics>,
 }
 
 impl Context {

@@ -44,9 +44,10 @@ use crate::{
     api::{WhatsAppAccount, WhatsAppSession, names},
     decide::Policy,
     execute::{Effects, WallClock, kubernetes::within, notices},
+    metrics::Metrics,
     observe::{Cache, Index, Sources, account_of},
     provider::place::Places,
-    runtime::{Supervisor, supervisor::Ended},
+    runtime::{Readiness, Supervisor, supervisor::Ended},
 };
 
 /// For calls in flight when the process is asked to stop: longer than one call to the provider may take.
@@ -68,19 +69,26 @@ pub struct Parts {
     pub open: Open,
     /// Wall time.
     pub wall: WallClock,
+    /// Is told when the operator can work.
+    pub readiness: Arc<Readiness>,
+    /// Counts.
+    pub metrics: Arc<Metrics>,
 }
 
 /// Runs the operator until `stop`.
 ///
 /// # Errors
 /// When a part of it ended unasked.
-pub async fn run(parts: Parts, stop: CancellationToken) -> Result<(), Ended> {
-    let Parts { client, namespaces, policy, places, open, wall } = parts;
+pub async fn run(parts: Parts, mut supervisor: Supervisor, stop: CancellationToken) -> Result<(), Ended> {
+    let Parts { client, namespaces, policy, places, open, wall, readiness, metrics } = parts;
+    readiness.not_yet("the CustomResourceDefinitions of actiwapi.com have not been found yet");
     tokio::select! {
         biased;
         () = stop.cancelled() => return Ok(()),
+        ended = supervisor.fault() => return Err(ended),
         () = wait_for_crds(&client, &namespaces) => {}
     }
+    readiness.not_yet("the objects have not all been read");
     let (session_store, session_writer) = reflector::store();
     let (account_store, account_writer) = reflector::store();
     let sources = Arc::new(Sources {
@@ -96,7 +104,12 @@ pub async fn run(parts: Parts, stop: CancellationToken) -> Result<(), Ended> {
     let (account_bell, account_rings) = mpsc::unbounded_channel();
     let (births, born) = mpsc::unbounded_channel();
     let (synced_tx, synced) = channel::channel(false);
-    let (sessions_synced, accounts_synced) = both(synced_tx);
+    let followed = (sources.clone(), metrics.clone());
+    let (sessions_synced, accounts_synced) = both(move || {
+        followed.1.follow(followed.0.clone());
+        synced_tx.send_replace(true);
+        readiness.ready();
+    });
     let context = Arc::new(Context {
         effects,
         sources,
@@ -108,6 +121,7 @@ pub async fn run(parts: Parts, stop: CancellationToken) -> Result<(), Ended> {
         bells: Bells { sessions: session_bell, accounts: account_bell },
         births,
         synced,
+        metrics,
     });
 
     let tap = context.clone();
@@ -119,7 +133,6 @@ pub async fn run(parts: Parts, stop: CancellationToken) -> Result<(), Ended> {
     let accounts = reflect(accounts, account_writer, accounts_synced)
         .predicate_filter(trigger_of, kube::runtime::PredicateConfig::default());
 
-    let mut supervisor = Supervisor::new(stop.clone());
     let controller = Controller::for_stream(sessions, session_store)
         .reconcile_on(rings(session_rings))
         .graceful_shutdown_on(stop.clone().cancelled_owned())
@@ -165,13 +178,13 @@ async fn wait_for_crds(client: &Client, namespaces: &[String]) {
     }
 }
 
-/// Two halves of one flag, which is true once both were told.
-fn both(flag: channel::Sender<bool>) -> (impl FnOnce() + Send, impl FnOnce() + Send) {
-    let halves = Arc::new((std::sync::atomic::AtomicUsize::new(2), flag));
-    let half = |halves: Arc<(std::sync::atomic::AtomicUsize, channel::Sender<bool>)>| {
+/// Two halves, of which the one that is told last does `then`.
+fn both<F: Fn() + Send + Sync>(then: F) -> (impl FnOnce() + Send, impl FnOnce() + Send) {
+    let halves = Arc::new((std::sync::atomic::AtomicUsize::new(2), then));
+    let half = |halves: Arc<(std::sync::atomic::AtomicUsize, F)>| {
         move || {
             if halves.0.fetch_sub(1, std::sync::atomic::Ordering::AcqRel) == 1 {
-                halves.1.send_replace(true);
+                (halves.1)();
             }
         }
     };

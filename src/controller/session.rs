@@ -16,6 +16,7 @@ use crate::{
     api::WhatsAppSession,
     decide::{self, AccountSight, Desired, Plan, Scene},
     execute::{Problem, Step, Subject},
+    metrics::Kind,
     observe::account_of,
     provider::{Liveness, SessionId},
 };
@@ -27,12 +28,14 @@ const STEPS: usize = 16;
 enum Pass {
     Again,
     Wait(Option<Duration>),
+    Failed(Duration),
     Gone,
 }
 
 /// Brings one session closer to what it declares. Failure is a state, not an error.
 pub async fn reconcile(trigger: Arc<WhatsAppSession>, context: Arc<Context>) -> Result<Action, Infallible> {
     context.synced().await;
+    let mut counted = context.metrics.reconcile(Kind::Session);
     let key = ObjectRef::from_obj(&*trigger);
     for _ in 0..STEPS {
         let Some(session) = context.sources.sessions.get(&key) else {
@@ -42,6 +45,10 @@ pub async fn reconcile(trigger: Arc<WhatsAppSession>, context: Arc<Context>) -> 
         match pass(&session, &context).await {
             Pass::Again => {}
             Pass::Wait(Some(wait)) => return Ok(Action::requeue(wait)),
+            Pass::Failed(wait) => {
+                counted.failed();
+                return Ok(Action::requeue(wait));
+            }
             Pass::Wait(None) => return Ok(Action::await_change()),
             Pass::Gone => {
                 forget(&context, &session);
@@ -114,7 +121,7 @@ async fn trouble(session: &WhatsAppSession, context: &Context, kept: &mut Kept, 
         Err(problem) => tracing::warn!(session = %ObjectRef::from_obj(session), %problem, "Kubernetes did not answer"),
     }
     kept.troubles = kept.troubles.saturating_add(1);
-    Pass::Wait(Some(pause(kept.troubles)))
+    Pass::Failed(pause(kept.troubles))
 }
 
 /// A code or a connection shows that the last connect was not in vain.

@@ -70,6 +70,12 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Cache<K> {
         self.overlay().remove(key);
     }
 
+    /// All objects, each as it is now.
+    #[must_use]
+    pub fn all(&self) -> Vec<Arc<K>> {
+        self.store.state().iter().filter_map(|object| self.get(&ObjectRef::from_obj(&**object))).collect()
+    }
+
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {

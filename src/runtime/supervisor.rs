@@ -38,17 +38,24 @@ impl Supervisor {
         });
     }
 
+    /// Waits until a task ends unasked: for what is done before [`Supervisor::run`].
+    pub async fn fault(&mut self) -> Ended {
+        match self.tasks.join_next().await {
+            Some(ended) => ended.map_or(Ended::Panicked, Ended::Unexpectedly),
+            None => std::future::pending().await,
+        }
+    }
+
     /// Waits until `stop`, then for the tasks to end, at most `grace` long.
     ///
     /// # Errors
     /// When a task ended before it was asked to.
     pub async fn run(mut self, grace: Duration) -> Result<(), Ended> {
+        let stop = self.stop.clone();
         tokio::select! {
             biased;
-            () = self.stop.cancelled() => {}
-            Some(ended) = self.tasks.join_next() => {
-                return Err(ended.map_or(Ended::Panicked, Ended::Unexpectedly));
-            }
+            () = stop.cancelled() => {}
+            ended = self.fault() => return Err(ended),
         }
         let drained = async { while self.tasks.join_next().await.is_some() {} };
         if timeout(grace, drained).await.is_err() {
