@@ -116,13 +116,20 @@ impl Board {
         self.absences.get(id).copied()
     }
 
-    /// Notes what a session object wants. True when something is to be read sooner because of it.
-    pub fn want(&mut self, uid: &str, interest: Interest) -> bool {
-        if self.interests.get(uid) == Some(&interest) {
-            return false;
+    /// Notes what a session object wants. True when that is news, which may have to be read sooner.
+    ///
+    /// It looked before it said so. What came in between was told to nobody: it is woken to look once more when it is
+    /// new here, and when the sweep that it waits for is at hand already.
+    pub fn want(&mut self, uid: &str, interest: Interest) -> (Wakes, bool) {
+        let before = self.interests.get(uid);
+        if before == Some(&interest) {
+            return (Vec::new(), false);
         }
+        let swept = self.snapshot.as_ref().map(|s| s.begun);
+        let late = before.is_none() || interest.sweep_after.is_some_and(|after| swept.is_some_and(|s| s >= after));
+        let wakes = late.then(|| interest.session.clone()).into_iter().collect();
         self.interests.insert(uid.to_owned(), interest);
-        true
+        (wakes, true)
     }
 
     /// The object is gone.
@@ -167,6 +174,10 @@ impl Board {
             self.absences.remove(&id);
             next.insert(id, seen);
         }
+        // So is a session that was made meanwhile, which the sweep cannot hold.
+        for (id, seen) in before.iter().flat_map(|b| &b.sessions).filter(|(_, seen)| seen.at > begun) {
+            next.entry(id.clone()).or_insert_with(|| seen.clone());
+        }
         let mut understood = true;
         let mut wakes = Vec::new();
         for interest in self.interests.values() {
@@ -206,6 +217,11 @@ impl Board {
         match answer {
             Some(mut remote) => {
                 self.absences.remove(id);
+                let known = self.snapshot.as_ref().and_then(|s| s.sessions.get(id));
+                // A code, or a call of ours, that came after the read began is newer than its answer.
+                if known.is_some_and(|seen| seen.at > at) {
+                    return self.wakes(id);
+                }
                 if let Some(snapshot) = &mut self.snapshot {
                     if let Some(seen) = snapshot.sessions.get(id) {
                         remote.name.clone_from(&seen.remote.name);
@@ -476,6 +492,47 @@ mod tests {
             board.swept(list, Instant::now(), None);
             assert_eq!(board.offer(&id("a")).is_some(), ours);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_looked_before_it_said_what_it_wants_looks_again() {
+        let mut board = Board::default();
+        let woken = |(wakes, news): (Wakes, bool)| (wakes.len(), news);
+        let waits = |after| Interest { sweep_after: Some(after), ..interest("a") };
+        let start = Instant::now();
+        assert_eq!(woken(board.want("a", waits(start))), (1, true), "nobody knew whom to tell before");
+        assert_eq!(woken(board.want("a", waits(start))), (0, false));
+        tokio::time::advance(GATHER).await;
+        let later = Instant::now();
+        board.swept(vec![], later, None);
+        assert_eq!(woken(board.want("a", waits(later))), (1, true), "the sweep came before the wish");
+        assert_eq!(woken(board.want("a", waits(later))), (0, false), "once");
+        assert_eq!(woken(board.want("a", waits(later + MINUTE))), (0, true));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_code_that_came_during_a_status_read_is_kept() {
+        let mut board = board(&["a"]);
+        board.swept(vec![remote("a", Liveness::Connecting)], Instant::now(), None);
+        let begun = Instant::now();
+        tokio::time::advance(GATHER).await;
+        board.offered(Some(id("a")), qr());
+        assert_eq!(board.read(&id("a"), Some(remote("a", Liveness::Connecting)), begun).len(), 1);
+        assert!(board.offer(&id("a")).is_some());
+        assert_eq!(board.snapshot().unwrap().sessions[&id("a")].remote.liveness, Liveness::QrPending);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_session_made_during_a_sweep_is_not_lost_by_it() {
+        let mut board = board(&["a"]);
+        board.swept(vec![], Instant::now(), None);
+        let begun = Instant::now();
+        tokio::time::advance(GATHER).await;
+        board.created(remote("a", Liveness::Disconnected));
+        board.swept(vec![], begun, None);
+        assert!(board.snapshot().unwrap().sessions.contains_key(&id("a")));
+        board.swept(vec![], Instant::now() + GATHER, None);
+        assert!(!board.snapshot().unwrap().sessions.contains_key(&id("a")), "a later sweep tells");
     }
 
     #[tokio::test(start_paused = true)]
