@@ -45,6 +45,10 @@ pub async fn reconcile(trigger: Arc<WhatsAppAccount>, context: Arc<Context>) -> 
             Some(pause(3))
         }
     };
+    // It may have gone while it was looked at: then what was started for it must not run on, and nobody else will see.
+    if context.sources.accounts.get(&key).is_none_or(|now| now.uid() != account.uid()) {
+        vanished(&key, &context);
+    }
     Ok(wait.map_or_else(Action::await_change, Action::requeue))
 }
 

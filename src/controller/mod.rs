@@ -223,10 +223,9 @@ fn note_session(change: &Change<WhatsAppSession>, context: &Context) {
             }
         }
         Change::Delete(key) => {
-            if let Some(session) = context.sources.sessions.get(key)
+            if let Some(session) = context.sources.sessions.gone(key)
                 && let Some(uid) = session.uid()
             {
-                context.sources.sessions.forget(key);
                 context.gone(&uid, &account_of(&session));
             }
         }
@@ -236,7 +235,7 @@ fn note_session(change: &Change<WhatsAppSession>, context: &Context) {
 
 fn note_account(change: &Change<WhatsAppAccount>, context: &Context) {
     if let Change::Delete(key) = change {
-        context.sources.accounts.forget(key);
+        context.sources.accounts.gone(key);
         account::vanished(key, context);
     }
 }

@@ -39,14 +39,17 @@ pub async fn reconcile(trigger: Arc<WhatsAppSession>, context: Arc<Context>) -> 
             forget(&context, &trigger);
             return Ok(Action::await_change());
         };
-        match pass(&session, &context).await {
+        let passed = pass(&session, &context).await;
+        // It may have gone meanwhile, and then what this pass noted of it goes too: nobody will look at it again.
+        let is = context.sources.sessions.get(&key).is_some_and(|now| now.uid() == session.uid());
+        if !is || matches!(passed, Pass::Gone) {
+            forget(&context, &session);
+        }
+        match passed {
             Pass::Again => {}
+            Pass::Wait(_) if !is => {}
             Pass::Wait(Some(wait)) => return Ok(Action::requeue(wait)),
-            Pass::Wait(None) => return Ok(Action::await_change()),
-            Pass::Gone => {
-                forget(&context, &session);
-                return Ok(Action::await_change());
-            }
+            Pass::Wait(None) | Pass::Gone => return Ok(Action::await_change()),
         }
     }
     tracing::warn!(session = %key, "more steps than a life needs; going on in a while");

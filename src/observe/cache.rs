@@ -55,6 +55,14 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Cache<K> {
         self.overlay().remove(key);
     }
 
+    /// The watch says that an object is gone, and this is which one. What was learnt of a later one of the same name
+    /// stays.
+    pub fn gone(&self, key: &ObjectRef<K>) -> Option<Arc<K>> {
+        let gone = self.store.get(key)?;
+        self.overlay().retain(|other, written| other != key || written.uid() != gone.uid());
+        Some(gone)
+    }
+
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -102,5 +110,21 @@ mod tests {
         cache.learn(object("12"));
         writer.apply_watcher_event(&Event::Delete(object("13")));
         assert_eq!(seen(), None);
+    }
+
+    #[test]
+    fn the_object_that_went_is_not_the_one_that_took_its_name() {
+        let (store, mut writer) = reflector::store();
+        let cache = Cache::new(store);
+        let of = |uid: &str, version: &str| {
+            let mut object = object(version);
+            object.metadata.uid = Some(uid.to_owned());
+            object
+        };
+        let key = ObjectRef::from_obj(&object("9"));
+        writer.apply_watcher_event(&Event::Apply(of("1", "9")));
+        cache.learn(of("2", "11"));
+        assert_eq!(cache.gone(&key).and_then(|gone| gone.uid()).as_deref(), Some("1"));
+        assert_eq!(cache.get(&key).and_then(|seen| seen.uid()).as_deref(), Some("2"));
     }
 }
