@@ -153,7 +153,7 @@ async fn supply(
         Ok(provider) => provider,
         Err(message) => return Ok(Some(Hindrance { reason: Reason::Retrying, message, stalled: false })),
     };
-    let running = Account::new(key.clone(), uid, provider, settings, credentials, context.bells.clone());
+    let running = Account::new(key.clone(), uid, provider, settings, credentials, context.effects.bells.clone());
     context.sources.registry.put(key.clone(), running.clone());
     // A closed channel is a process on its way out.
     let _ = context.births.send(running);

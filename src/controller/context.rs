@@ -8,7 +8,7 @@ use url::Url;
 
 use super::{looks::Looks, memories::Memories};
 use crate::{
-    account::{Account, Bells},
+    account::Account,
     api::{WhatsAppAccount, WhatsAppSession},
     decide::Policy,
     execute::Effects,
@@ -35,8 +35,6 @@ pub struct Context {
     pub memories: Memories,
     /// What is remembered of each account.
     pub looks: Looks,
-    /// Wakes reconciles.
-    pub bells: Bells,
     /// Brings accounts to life.
     pub births: mpsc::UnboundedSender<Arc<Account>>,
     /// True once both kinds were listed: before, nobody knows who claims what.
@@ -65,12 +63,12 @@ impl Context {
 
     /// Wakes one session.
     pub fn ring_session(&self, session: ObjectRef<WhatsAppSession>) {
-        let _ = self.bells.sessions.send(session);
+        let _ = self.effects.bells.sessions.send(session);
     }
 
     /// Wakes one account.
     pub fn ring_account(&self, account: ObjectRef<WhatsAppAccount>) {
-        let _ = self.bells.accounts.send(account);
+        let _ = self.effects.bells.accounts.send(account);
     }
 
     /// Wakes all sessions of an account.

@@ -91,9 +91,11 @@ pub async fn run(parts: Parts, stop: CancellationToken) -> Result<(), Ended> {
     });
     let (announcer, sender) = notices::announcer(client.clone());
     let tasks = TaskTracker::new();
-    let effects = Effects { client: client.clone(), sources: sources.clone(), announcer, tasks: tasks.clone(), wall };
     let (session_bell, session_rings) = mpsc::unbounded_channel();
     let (account_bell, account_rings) = mpsc::unbounded_channel();
+    let bells = Bells { sessions: session_bell, accounts: account_bell };
+    let effects =
+        Effects { client: client.clone(), sources: sources.clone(), bells, announcer, tasks: tasks.clone(), wall };
     let (births, born) = mpsc::unbounded_channel();
     let (synced_tx, synced) = channel::channel(false);
     let (sessions_synced, accounts_synced) = both(synced_tx);
@@ -105,7 +107,6 @@ pub async fn run(parts: Parts, stop: CancellationToken) -> Result<(), Ended> {
         open,
         memories: memories::Memories::default(),
         looks: Looks::default(),
-        bells: Bells { sessions: session_bell, accounts: account_bell },
         births,
         synced,
     });

@@ -17,7 +17,7 @@ use crate::{
     decide::{self, AccountSight, Desired, Plan, Scene},
     execute::{Problem, Step, Subject},
     observe::account_of,
-    provider::{Liveness, SessionId},
+    provider::{Liveness, SessionId, place::spelling},
 };
 
 /// Steps of one reconcile. A life needs six; more in a row are a fault of ours, which must not become a hot loop.
@@ -81,7 +81,7 @@ async fn pass(session: &WhatsAppSession, context: &Context) -> Pass {
         account.want(&uid, interest(session, &plan, id.or_else(|| desired.session_id.clone())));
     }
     keep_name(context, &mut kept, &plan, &uid, recorded.create.is_some());
-    let base_url = context.sources.accounts.get(&account_of(session)).map(|a| a.spec.base_url.clone());
+    let base_url = context.sources.accounts.get(&account_of(session)).map(|a| spelling(&a.spec.base_url));
     let mut subject = Subject {
         session,
         recorded: &recorded,
