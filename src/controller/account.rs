@@ -31,7 +31,9 @@ const SOON: Duration = Duration::from_secs(5);
 
 /// Brings one account to life, keeps it supplied, and tells how it is.
 pub async fn reconcile(trigger: Arc<WhatsAppAccount>, context: Arc<Context>) -> Result<Action, Infallible> {
-    context.synced().await;
+    if !context.synced().await {
+        return Ok(Action::await_change());
+    }
     let key = ObjectRef::from_obj(&*trigger);
     let Some(account) = context.sources.accounts.get(&key) else {
         vanished(&key, &context);

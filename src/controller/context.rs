@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use kube::runtime::reflector::ObjectRef;
 use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::{looks::Looks, memories::Memories};
@@ -39,14 +40,19 @@ pub struct Context {
     pub births: mpsc::UnboundedSender<Arc<Account>>,
     /// True once both kinds were listed: before, nobody knows who claims what.
     pub synced: watch::Receiver<bool>,
+    /// Cancelled when the process is asked to stop.
+    pub stop: CancellationToken,
 }
 
 impl Context {
-    /// Waits until the caches are complete.
-    pub async fn synced(&self) {
+    /// Waits until the caches are complete; false when the process is on its way out before they are.
+    pub async fn synced(&self) -> bool {
         let mut synced = self.synced.clone();
-        // A closed channel is a process on its way out.
-        let _ = synced.wait_for(|synced| *synced).await;
+        tokio::select! {
+            biased;
+            complete = synced.wait_for(|synced| *synced) => complete.is_ok(),
+            () = self.stop.cancelled() => false,
+        }
     }
 
     /// A session object is gone: everything kept about it goes too, and its account counts anew.

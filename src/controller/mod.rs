@@ -109,6 +109,7 @@ pub async fn run(parts: Parts, stop: CancellationToken) -> Result<(), Ended> {
         looks: Looks::default(),
         births,
         synced,
+        stop: stop.clone(),
     });
 
     let tap = context.clone();

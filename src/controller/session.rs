@@ -32,7 +32,9 @@ enum Pass {
 
 /// Brings one session closer to what it declares. Failure is a state, not an error.
 pub async fn reconcile(trigger: Arc<WhatsAppSession>, context: Arc<Context>) -> Result<Action, Infallible> {
-    context.synced().await;
+    if !context.synced().await {
+        return Ok(Action::await_change());
+    }
     let key = ObjectRef::from_obj(&*trigger);
     for _ in 0..STEPS {
         let Some(session) = context.sources.sessions.get(&key) else {
