@@ -116,13 +116,20 @@ impl Board {
         self.absences.get(id).copied()
     }
 
-    /// Notes what a session object wants. True when something is to be read sooner because of it.
-    pub fn want(&mut self, uid: &str, interest: Interest) -> bool {
-        if self.interests.get(uid) == Some(&interest) {
-            return false;
+    /// Notes what a session object wants. True when that is news, which may have to be read sooner.
+    ///
+    /// It looked before it said so. What came in between was told to nobody: it is woken to look once more when it is
+    /// new here, and when the sweep that it waits for is at hand already.
+    pub fn want(&mut self, uid: &str, interest: Interest) -> (Wakes, bool) {
+        let before = self.interests.get(uid);
+        if before == Some(&interest) {
+            return (Vec::new(), false);
         }
+        let swept = self.snapshot.as_ref().map(|s| s.begun);
+        let late = before.is_none() || interest.sweep_after.is_some_and(|after| swept.is_some_and(|s| s >= after));
+        let wakes = late.then(|| interest.session.clone()).into_iter().collect();
         self.interests.insert(uid.to_owned(), interest);
-        true
+        (wakes, true)
     }
 
     /// The object is gone.
@@ -167,6 +174,10 @@ impl Board {
             self.absences.remove(&id);
             next.insert(id, seen);
         }
+        // So is a session that was made meanwhile, which the sweep cannot hold.
+        for (id, seen) in before.iter().flat_map(|b| &b.sessions).filter(|(_, seen)| seen.at > begun) {
+            next.entry(id.clone()).or_insert_with(|| seen.clone());
+        }
         let mut understood = true;
         let mut wakes = Vec::new();
         for interest in self.interests.values() {
@@ -206,6 +217,11 @@ impl Board {
         match answer {
             Some(mut remote) => {
                 self.absences.remove(id);
+                let known = self.snapshot.as_ref().and_then(|s| s.sessions.get(id));
+                // A code, or a call of ours, that came after the read began is newer than its answer.
+                if known.is_some_and(|seen| seen.at > at) {
+                    return self.wakes(id);
+                }
                 if let Some(snapshot) = &mut self.snapshot {
                     if let Some(seen) = snapshot.sessions.get(id) {
                         remote.name.clone_from(&seen.remote.name);
@@ -372,120 +388,4 @@ impl Board {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::provider::QrContent;
-
-    fn id(text: &str) -> SessionId {
-        text.parse().unwrap()
-    }
-
-    fn remote(text: &str, liveness: Liveness) -> RemoteSession {
-        RemoteSession { id: id(text), name: text.to_owned(), liveness, phone: None }
-    }
-
-    fn qr() -> Qr {
-        Qr { content: QrContent::Raw("2@a,b,c,d".to_owned()), pairing_code: None }
-    }
-
-    fn interest(text: &str) -> Interest {
-        Interest { session: ObjectRef::new(text).within("ns"), id: Some(id(text)), settled: true, sweep_after: None }
-    }
-
-    fn board(ids: &[&str]) -> Board {
-        let mut board = Board::default();
-        for text in ids {
-            board.want(text, interest(text));
-        }
-        board
-    }
-
-    const MINUTE: Duration = Duration::from_mins(1);
-
-    #[tokio::test(start_paused = true)]
-    async fn a_settled_sweep_wakes_nobody() {
-        let mut board = board(&["a", "b"]);
-        let all = || vec![remote("a", Liveness::Connected), remote("b", Liveness::Connected)];
-        assert_eq!(board.swept(all(), Instant::now(), None).0.len(), 2);
-        tokio::time::advance(MINUTE).await;
-        assert_eq!(board.swept(all(), Instant::now(), None), (vec![], true));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn one_hint_is_a_status_read_and_two_share_a_sweep() {
-        let mut board = board(&["a", "b"]);
-        board.swept(vec![remote("a", Liveness::QrPending), remote("b", Liveness::QrPending)], Instant::now(), None);
-        tokio::time::advance(Duration::from_secs(5)).await;
-        board.hinted(Some(id("a")), Some(&Liveness::Connected));
-        assert_eq!(board.next_read(Instant::now(), MINUTE), Ok(Read::Status(id("a"))));
-        board.hinted(Some(id("b")), Some(&Liveness::Connected));
-        assert_eq!(board.next_read(Instant::now(), MINUTE), Ok(Read::Sweep));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_one_status_read_cannot_tell_a_sweep_tells() {
-        let mut board = board(&["a"]);
-        board.swept(vec![remote("a", Liveness::QrPending)], Instant::now(), None);
-        tokio::time::advance(Duration::from_secs(5)).await;
-        board.hinted(Some(id("a")), Some(&Liveness::Connected));
-        board.read_failed(&Read::Status(id("a")), Instant::now());
-        assert_eq!(board.next_read(Instant::now(), MINUTE), Err(Instant::now() + GATHER));
-        assert_eq!(board.next_read(Instant::now() + GATHER, MINUTE), Ok(Read::Sweep));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_hint_that_says_nothing_new_is_free() {
-        let mut board = board(&["a"]);
-        board.swept(vec![remote("a", Liveness::Connected)], Instant::now(), None);
-        board.hinted(Some(id("a")), Some(&Liveness::Connected));
-        board.hinted(Some(id("other")), Some(&Liveness::Disconnected));
-        assert_eq!(board.next_read(Instant::now(), MINUTE), Err(Instant::now() + MINUTE));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_change_without_an_event_is_not_understood() {
-        let start = Instant::now();
-        // Up all the time; up only since after the first sweep; down.
-        for (heard_since, understood) in [(Some(start), false), (Some(start + 2 * MINUTE), true), (None, true)] {
-            let mut board = board(&["a"]);
-            board.swept(vec![remote("a", Liveness::Connected)], start + MINUTE, heard_since);
-            let second = board.swept(vec![remote("a", Liveness::Disconnected)], start + 3 * MINUTE, heard_since);
-            assert_eq!((second.0.len(), second.1), (1, understood), "{heard_since:?}");
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_qr_of_another_session_is_not_kept() {
-        let mut board = board(&["a"]);
-        assert!(board.offered(Some(id("stranger")), qr()).is_empty());
-        assert!(board.offer(&id("stranger")).is_none() && board.offer(&id("a")).is_none());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_nameless_qr_is_ours_only_when_nobody_else_pairs() {
-        for (others, ours) in [(vec![], true), (vec![remote("x", Liveness::QrPending)], false)] {
-            let mut board = board(&["a"]);
-            board.swept(vec![remote("a", Liveness::Disconnected)], Instant::now(), None);
-            board.connecting(&id("a"));
-            tokio::time::advance(GATHER).await;
-            board.offered(None, qr());
-            assert!(board.offer(&id("a")).is_none(), "not before a sweep");
-            assert_eq!(board.next_read(Instant::now(), MINUTE), Ok(Read::Sweep));
-            let mut list = others;
-            list.push(remote("a", Liveness::QrPending));
-            board.swept(list, Instant::now(), None);
-            assert_eq!(board.offer(&id("a")).is_some(), ours);
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_was_learnt_during_a_sweep_beats_the_sweep() {
-        let mut board = board(&["a"]);
-        board.swept(vec![remote("a", Liveness::QrPending)], Instant::now(), None);
-        let begun = Instant::now();
-        tokio::time::advance(GATHER).await;
-        board.read(&id("a"), Some(remote("a", Liveness::Connected)), Instant::now());
-        board.swept(vec![remote("a", Liveness::QrPending)], begun, None);
-        assert_eq!(board.snapshot().unwrap().sessions[&id("a")].remote.liveness, Liveness::Connected);
-    }
-}
+mod tests;

@@ -183,6 +183,9 @@ impl Account {
         self.limiter.configure(rate, burst);
         self.nudge.notify_one();
         self.retune.notify_one();
+        // Whoever waits for a stream that is switched off now would wait in vain.
+        let everybody = self.board().everybody();
+        self.wake(everybody);
     }
 
     /// Takes new credentials over; the same version changes nothing.
@@ -255,7 +258,9 @@ impl Account {
 
     /// Notes what a session object wants of this account.
     pub fn want(&self, uid: &str, interest: Interest) {
-        if self.board().want(uid, interest) {
+        let (wakes, news) = self.board().want(uid, interest);
+        self.wake(wakes);
+        if news {
             self.nudge.notify_one();
         }
     }

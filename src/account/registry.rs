@@ -31,7 +31,18 @@ pub enum Standing {
 #[derive(Clone, Debug)]
 struct NameLock {
     holder: Option<String>,
+    /// A create of this name is under way, also when its object is gone by now.
+    sending: bool,
     last_attempt_end: Option<Instant>,
+}
+
+impl NameLock {
+    fn is_open_to(&self, uid: &str) -> bool {
+        match &self.holder {
+            Some(holder) => holder == uid,
+            None => !self.sending,
+        }
+    }
 }
 
 /// What stands in the way of creating a name.
@@ -96,7 +107,7 @@ impl Registry {
     /// Whether object `uid` could create `name` at the tenant behind `base_url`.
     pub fn name(&self, base_url: &str, name: &str, uid: &str) -> NameState {
         match self.names().get(&(base_url.to_owned(), name.to_owned())) {
-            Some(NameLock { holder: Some(holder), .. }) if holder != uid => NameState::Busy,
+            Some(lock) if !lock.is_open_to(uid) => NameState::Busy,
             Some(lock) => NameState::Free(lock.last_attempt_end),
             None => NameState::Free(None),
         }
@@ -105,23 +116,31 @@ impl Registry {
     /// Reserves a name for object `uid`, from before its intent until its outcome is known. False when another has it.
     pub fn reserve(&self, base_url: &str, name: &str, uid: &str) -> bool {
         let mut names = self.names();
-        let lock = names
-            .entry((base_url.to_owned(), name.to_owned()))
-            .or_insert(NameLock { holder: None, last_attempt_end: None });
-        match &lock.holder {
-            Some(holder) if holder != uid => false,
-            _ => {
-                lock.holder = Some(uid.to_owned());
-                true
-            }
+        let lock = names.entry((base_url.to_owned(), name.to_owned())).or_insert(NameLock {
+            holder: None,
+            sending: false,
+            last_attempt_end: None,
+        });
+        let open = lock.is_open_to(uid);
+        if open {
+            lock.holder = Some(uid.to_owned());
         }
+        open
     }
 
-    /// An attempt of object `uid` was answered, or not.
-    pub fn attempted(&self, base_url: &str, name: &str, uid: &str) {
-        if let Some(lock) = self.names().get_mut(&(base_url.to_owned(), name.to_owned()))
-            && lock.holder.as_deref() == Some(uid)
-        {
+    /// Reserves a name for a create that is sent now, until [`Registry::attempted`]. False when another has it.
+    pub fn attempt(&self, base_url: &str, name: &str, uid: &str) -> bool {
+        let reserved = self.reserve(base_url, name, uid);
+        if reserved && let Some(lock) = self.names().get_mut(&(base_url.to_owned(), name.to_owned())) {
+            lock.sending = true;
+        }
+        reserved
+    }
+
+    /// The attempt was answered, or not. What it may have made is there, whatever became of its object.
+    pub fn attempted(&self, base_url: &str, name: &str) {
+        if let Some(lock) = self.names().get_mut(&(base_url.to_owned(), name.to_owned())) {
+            lock.sending = false;
             lock.last_attempt_end = Some(Instant::now());
         }
     }
@@ -133,7 +152,31 @@ impl Registry {
                 lock.holder = None;
             }
             // An hour is far more than any settle time.
-            lock.holder.is_some() || lock.last_attempt_end.is_some_and(|end| end.elapsed().as_secs() < 3600)
+            lock.holder.is_some()
+                || lock.sending
+                || lock.last_attempt_end.is_some_and(|end| end.elapsed().as_secs() < 3600)
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_under_way_stays_busy_when_its_object_goes() {
+        let registry = Registry::default();
+        assert!(registry.attempt("url", "name", "1"));
+        registry.release("1");
+        assert_eq!(registry.name("url", "name", "2"), NameState::Busy);
+        assert!(!registry.reserve("url", "name", "2"));
+        registry.attempted("url", "name");
+        assert!(
+            matches!(registry.name("url", "name", "2"), NameState::Free(Some(_))),
+            "a list proves nothing before the attempt has settled"
+        );
+        assert!(registry.reserve("url", "name", "2"));
+        registry.release("2");
+        assert_eq!(registry.names().len(), 1);
     }
 }

@@ -32,7 +32,9 @@ const SOON: Duration = Duration::from_secs(5);
 
 /// Brings one account to life, keeps it supplied, and tells how it is.
 pub async fn reconcile(trigger: Arc<WhatsAppAccount>, context: Arc<Context>) -> Result<Action, Infallible> {
-    context.synced().await;
+    if !context.synced().await {
+        return Ok(Action::await_change());
+    }
     let mut counted = context.metrics.reconcile(Kind::Account);
     let key = ObjectRef::from_obj(&*trigger);
     let Some(account) = context.sources.accounts.get(&key) else {
@@ -48,6 +50,10 @@ pub async fn reconcile(trigger: Arc<WhatsAppAccount>, context: Arc<Context>) -> 
             Some(pause(3))
         }
     };
+    // It may have gone while it was looked at: then what was started for it must not run on, and nobody else will see.
+    if context.sources.accounts.get(&key).is_none_or(|now| now.uid() != account.uid()) {
+        vanished(&key, &context);
+    }
     Ok(wait.map_or_else(Action::await_change, Action::requeue))
 }
 
@@ -152,7 +158,7 @@ async fn supply(
         Ok(provider) => provider,
         Err(message) => return Ok(Some(Hindrance { reason: Reason::Retrying, message, stalled: false })),
     };
-    let running = Account::new(key.clone(), uid, provider, settings, credentials, context.bells.clone());
+    let running = Account::new(key.clone(), uid, provider, settings, credentials, context.effects.bells.clone());
     context.sources.registry.put(key.clone(), running.clone());
     // A closed channel is a process on its way out.
     let _ = context.births.send(running);

@@ -4,11 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use kube::runtime::reflector::ObjectRef;
 use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::{looks::Looks, memories::Memories};
 use crate::{
-    account::{Account, Bells},
+    account::Account,
     api::{WhatsAppAccount, WhatsAppSession},
     decide::Policy,
     execute::Effects,
@@ -36,22 +37,25 @@ pub struct Context {
     pub memories: Memories,
     /// What is remembered of each account.
     pub looks: Looks,
-    /// Wakes reconciles.
-    pub bells: Bells,
     /// Brings accounts to life.
     pub births: mpsc::UnboundedSender<Arc<Account>>,
     /// True once both kinds were listed: before, nobody knows who claims what.
     pub synced: watch::Receiver<bool>,
     /// Counts.
     pub metrics: Arc<Metrics>,
+    /// Cancelled when the process is asked to stop.
+    pub stop: CancellationToken,
 }
 
 impl Context {
-    /// Waits until the caches are complete.
-    pub async fn synced(&self) {
+    /// Waits until the caches are complete; false when the process is on its way out before they are.
+    pub async fn synced(&self) -> bool {
         let mut synced = self.synced.clone();
-        // A closed channel is a process on its way out.
-        let _ = synced.wait_for(|synced| *synced).await;
+        tokio::select! {
+            biased;
+            complete = synced.wait_for(|synced| *synced) => complete.is_ok(),
+            () = self.stop.cancelled() => false,
+        }
     }
 
     /// A session object is gone: everything kept about it goes too, and its account counts anew.
@@ -68,12 +72,12 @@ impl Context {
 
     /// Wakes one session.
     pub fn ring_session(&self, session: ObjectRef<WhatsAppSession>) {
-        let _ = self.bells.sessions.send(session);
+        let _ = self.effects.bells.sessions.send(session);
     }
 
     /// Wakes one account.
     pub fn ring_account(&self, account: ObjectRef<WhatsAppAccount>) {
-        let _ = self.bells.accounts.send(account);
+        let _ = self.effects.bells.accounts.send(account);
     }
 
     /// Wakes all sessions of an account.

@@ -11,7 +11,8 @@ use crate::decide::{Memory, Now};
 /// All memories of this process.
 #[derive(Default)]
 pub struct Memories {
-    kept: Mutex<HashMap<String, Kept>>,
+    /// A place without a memory is that of one on loan.
+    kept: Mutex<HashMap<String, Option<Kept>>>,
 }
 
 /// What is remembered of one object.
@@ -25,32 +26,24 @@ pub struct Kept {
     pub reserved: bool,
 }
 
-/// One object's memory, on loan to its reconcile; given back on drop.
+/// One object's memory, on loan to its reconcile; given back on drop, unless the object was forgotten meanwhile.
 pub struct Loan<'a> {
     memories: &'a Memories,
     uid: String,
     kept: Kept,
-    forgotten: bool,
 }
 
 impl Memories {
     /// Lends an object's memory. One object is never reconciled twice at once, so nobody else asks for it.
     pub fn lend(&self, uid: &str, now: Now) -> Loan<'_> {
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).insert(uid.to_owned(), None).flatten();
         let kept = kept.unwrap_or_else(|| Kept { memory: Memory::new(now), troubles: 0, reserved: false });
-        Loan { memories: self, uid: uid.to_owned(), kept, forgotten: false }
+        Loan { memories: self, uid: uid.to_owned(), kept }
     }
 
     /// Forgets an object.
     pub fn forget(&self, uid: &str) {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
-    }
-}
-
-impl Loan<'_> {
-    /// The object is gone: there is nothing to give back.
-    pub fn forget(mut self) {
-        self.forgotten = true;
     }
 }
 
@@ -70,12 +63,29 @@ impl DerefMut for Loan<'_> {
 
 impl Drop for Loan<'_> {
     fn drop(&mut self) {
-        if !self.forgotten {
-            self.memories
-                .kept
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .insert(self.uid.clone(), self.kept.clone());
+        let mut kept = self.memories.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(place) = kept.get_mut(&self.uid) {
+            *place = Some(self.kept.clone());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::jiff::Timestamp;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[test]
+    fn what_was_forgotten_while_on_loan_does_not_come_back() {
+        let memories = Memories::default();
+        let now = Now { mono: Instant::now(), wall: Timestamp::UNIX_EPOCH };
+        memories.lend("1", now).troubles = 7;
+        let loan = memories.lend("1", now);
+        assert_eq!(loan.troubles, 7);
+        memories.forget("1");
+        drop(loan);
+        assert!(memories.kept.lock().unwrap().is_empty());
     }
 }

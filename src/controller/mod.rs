@@ -99,9 +99,11 @@ pub async fn run(parts: Parts, mut supervisor: Supervisor, stop: CancellationTok
     });
     let (announcer, sender) = notices::announcer(client.clone());
     let tasks = TaskTracker::new();
-    let effects = Effects { client: client.clone(), sources: sources.clone(), announcer, tasks: tasks.clone(), wall };
     let (session_bell, session_rings) = mpsc::unbounded_channel();
     let (account_bell, account_rings) = mpsc::unbounded_channel();
+    let bells = Bells { sessions: session_bell, accounts: account_bell };
+    let effects =
+        Effects { client: client.clone(), sources: sources.clone(), bells, announcer, tasks: tasks.clone(), wall };
     let (births, born) = mpsc::unbounded_channel();
     let (synced_tx, synced) = channel::channel(false);
     let followed = (sources.clone(), metrics.clone());
@@ -118,10 +120,10 @@ pub async fn run(parts: Parts, mut supervisor: Supervisor, stop: CancellationTok
         open,
         memories: memories::Memories::default(),
         looks: Looks::default(),
-        bells: Bells { sessions: session_bell, accounts: account_bell },
         births,
         synced,
         metrics,
+        stop: stop.clone(),
     });
 
     let tap = context.clone();
@@ -236,9 +238,7 @@ fn note_session(change: &Change<WhatsAppSession>, context: &Context) {
             }
         }
         Change::Delete(key) => {
-            let session = context.sources.sessions.get(key);
-            context.sources.sessions.forget(key);
-            if let Some(session) = session
+            if let Some(session) = context.sources.sessions.gone(key)
                 && let Some(uid) = session.uid()
             {
                 context.gone(&uid, &account_of(&session));
@@ -250,7 +250,7 @@ fn note_session(change: &Change<WhatsAppSession>, context: &Context) {
 
 fn note_account(change: &Change<WhatsAppAccount>, context: &Context) {
     if let Change::Delete(key) = change {
-        context.sources.accounts.forget(key);
+        context.sources.accounts.gone(key);
         account::vanished(key, context);
     }
 }

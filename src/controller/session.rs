@@ -18,7 +18,7 @@ use crate::{
     execute::{Problem, Step, Subject},
     metrics::Kind,
     observe::account_of,
-    provider::{Liveness, SessionId},
+    provider::{Liveness, SessionId, place::spelling},
 };
 
 /// Steps of one reconcile. A life needs six; more in a row are a fault of ours, which must not become a hot loop.
@@ -34,7 +34,9 @@ enum Pass {
 
 /// Brings one session closer to what it declares. Failure is a state, not an error.
 pub async fn reconcile(trigger: Arc<WhatsAppSession>, context: Arc<Context>) -> Result<Action, Infallible> {
-    context.synced().await;
+    if !context.synced().await {
+        return Ok(Action::await_change());
+    }
     let mut counted = context.metrics.reconcile(Kind::Session);
     let key = ObjectRef::from_obj(&*trigger);
     for _ in 0..STEPS {
@@ -42,18 +44,21 @@ pub async fn reconcile(trigger: Arc<WhatsAppSession>, context: Arc<Context>) -> 
             forget(&context, &trigger);
             return Ok(Action::await_change());
         };
-        match pass(&session, &context).await {
+        let passed = pass(&session, &context).await;
+        // It may have gone meanwhile, and then what this pass noted of it goes too: nobody will look at it again.
+        let is = context.sources.sessions.get(&key).is_some_and(|now| now.uid() == session.uid());
+        if !is || matches!(passed, Pass::Gone) {
+            forget(&context, &session);
+        }
+        match passed {
             Pass::Again => {}
+            Pass::Wait(_) | Pass::Failed(_) if !is => {}
             Pass::Wait(Some(wait)) => return Ok(Action::requeue(wait)),
             Pass::Failed(wait) => {
                 counted.failed();
                 return Ok(Action::requeue(wait));
             }
-            Pass::Wait(None) => return Ok(Action::await_change()),
-            Pass::Gone => {
-                forget(&context, &session);
-                return Ok(Action::await_change());
-            }
+            Pass::Wait(None) | Pass::Gone => return Ok(Action::await_change()),
         }
     }
     tracing::warn!(session = %key, "more steps than a life needs; going on in a while");
@@ -85,7 +90,7 @@ async fn pass(session: &WhatsAppSession, context: &Context) -> Pass {
         account.want(&uid, interest(session, &plan, id.or_else(|| desired.session_id.clone())));
     }
     keep_name(context, &mut kept, &plan, &uid, recorded.create.is_some());
-    let base_url = context.sources.accounts.get(&account_of(session)).map(|a| a.spec.base_url.clone());
+    let base_url = context.sources.accounts.get(&account_of(session)).map(|a| spelling(&a.spec.base_url));
     let mut subject = Subject {
         session,
         recorded: &recorded,

@@ -19,7 +19,7 @@ pub use kubernetes::{Problem, Trouble};
 pub use notices::Announcer;
 
 use crate::{
-    account::Account,
+    account::{Account, Bells},
     api::{WhatsAppSession, WhatsAppSessionStatus},
     decide::{Action, Memory, Now, Plan, Situation},
     observe::Sources,
@@ -35,6 +35,8 @@ pub struct Effects {
     pub client: Client,
     /// The caches, which learn what writes return.
     pub sources: Arc<Sources>,
+    /// Wakes reconciles.
+    pub bells: Bells,
     /// Sends Events.
     pub announcer: Announcer,
     /// Work that a cancelled reconcile or a SIGTERM must not drop.

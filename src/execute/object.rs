@@ -121,7 +121,11 @@ impl Effects {
     }
 
     fn learn(&self, session: WhatsAppSession) {
-        self.sources.index.put(&session);
+        // The watch will bring no news of it, and its account counts its sessions.
+        if let Some(account) = self.sources.index.put(&session) {
+            // A closed channel is a process on its way out.
+            let _ = self.bells.accounts.send(account);
+        }
         self.sources.sessions.learn(session);
     }
 

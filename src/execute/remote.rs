@@ -20,7 +20,7 @@ impl Effects {
     ) -> Result<Step, Problem> {
         let Some(account) = subject.account.clone() else { return Ok(Step::Done) };
         let uid = subject.session.uid().unwrap_or_default();
-        if !self.sources.registry.reserve(&subject.base_url, &subject.full_name, &uid) {
+        if !self.sources.registry.attempt(&subject.base_url, &subject.full_name, &uid) {
             return Ok(Step::Again);
         }
         // From here on this attempt may have left, whatever becomes of this reconcile.
@@ -35,7 +35,7 @@ impl Effects {
             Ok::<_, Error>(effects.record_id(&session, &recorded, &plan).await)
         });
         let outcome = sending.await;
-        self.sources.registry.attempted(&subject.base_url, &subject.full_name, &uid);
+        self.sources.registry.attempted(&subject.base_url, &subject.full_name);
         match outcome {
             Ok(Ok(written)) => {
                 subject.memory.succeeded();
@@ -80,6 +80,7 @@ impl Effects {
         Self {
             client: self.client.clone(),
             sources: self.sources.clone(),
+            bells: self.bells.clone(),
             announcer: self.announcer.clone(),
             tasks: self.tasks.clone(),
             wall: self.wall.clone(),

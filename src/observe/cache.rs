@@ -76,6 +76,22 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Cache<K> {
         self.store.state().iter().filter_map(|object| self.get(&ObjectRef::from_obj(&**object))).collect()
     }
 
+    /// The watch says that an object is gone, and this is which one. What is known of a later one of the same name
+    /// stays.
+    pub fn gone(&self, key: &ObjectRef<K>) -> Option<Arc<K>> {
+        let gone = self.store.get(key)?;
+        let mut overlay = self.overlay();
+        let of_it = overlay.get(key).is_some_and(|known| match known {
+            Known::As(written) => written.uid() == gone.uid(),
+            Known::Gone(uid) => *uid == gone.uid(),
+        });
+        if of_it {
+            overlay.remove(key);
+        }
+        drop(overlay);
+        Some(gone)
+    }
+
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -109,6 +125,12 @@ mod tests {
         object
     }
 
+    fn of(uid: &str, version: &str) -> ConfigMap {
+        let mut object = object(version);
+        object.metadata.uid = Some(uid.to_owned());
+        object
+    }
+
     #[test]
     fn a_write_of_ours_is_seen_until_the_watch_has_caught_up() {
         let (store, mut writer) = reflector::store();
@@ -127,11 +149,6 @@ mod tests {
 
     #[test]
     fn what_is_gone_is_not_seen_again_and_its_successor_is() {
-        let of = |uid: &str, version: &str| {
-            let mut object = object(version);
-            object.metadata.uid = Some(uid.to_owned());
-            object
-        };
         let (store, mut writer) = reflector::store();
         let cache = Cache::new(store);
         let key = ObjectRef::from_obj(&object("9"));
@@ -144,5 +161,16 @@ mod tests {
         writer.apply_watcher_event(&Event::Delete(of("first", "11")));
         writer.apply_watcher_event(&Event::Apply(of("second", "12")));
         assert_eq!(seen().as_deref(), Some("12"));
+    }
+
+    #[test]
+    fn the_object_that_went_is_not_the_one_that_took_its_name() {
+        let (store, mut writer) = reflector::store();
+        let cache = Cache::new(store);
+        let key = ObjectRef::from_obj(&object("9"));
+        writer.apply_watcher_event(&Event::Apply(of("1", "9")));
+        cache.learn(of("2", "11"));
+        assert_eq!(cache.gone(&key).and_then(|gone| gone.uid()).as_deref(), Some("1"));
+        assert_eq!(cache.get(&key).and_then(|seen| seen.uid()).as_deref(), Some("2"));
     }
 }

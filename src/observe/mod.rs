@@ -16,7 +16,7 @@ use crate::{
     },
     api::{WhatsAppAccount, WhatsAppSession},
     decide::{AccountSight, Desired, Named, Observed},
-    provider::SessionId,
+    provider::{SessionId, place::spelling},
 };
 
 /// Where to look.
@@ -37,7 +37,7 @@ impl Sources {
     pub fn observe(&self, session: &WhatsAppSession, desired: &Desired, recorded: Option<&SessionId>) -> Observed {
         let key = account_of(session);
         let Some(account) = self.accounts.get(&key) else { return nothing(AccountSight::NotFound) };
-        let base_url = account.spec.base_url.as_str();
+        let base_url = &spelling(&account.spec.base_url);
         let prefix = account.spec.session_name_prefix.clone();
         let full_name = session.remote_name(&prefix);
         let id = recorded.or(desired.session_id.as_ref());
@@ -94,7 +94,7 @@ impl Sources {
 
     fn same_tenant(&self, account: &ObjectRef<WhatsAppAccount>, base_url: &str) -> Option<String> {
         let account = self.accounts.get(account)?;
-        (account.spec.base_url == base_url).then(|| account.spec.session_name_prefix.clone())
+        (spelling(&account.spec.base_url) == base_url).then(|| account.spec.session_name_prefix.clone())
     }
 
     /// Whether an object other than `uid` has recorded this remote session of that provider.

@@ -73,6 +73,15 @@ impl Places {
     }
 }
 
+/// One spelling for all those of one base URL, by which tenants are told apart.
+#[must_use]
+pub fn spelling(base_url: &str) -> String {
+    let Ok(url) = base_url.parse::<Url>() else { return base_url.to_owned() };
+    let port = url.port().map_or_else(String::new, |port| format!(":{port}"));
+    let host = normal(url.host_str().unwrap_or_default());
+    format!("{}://{host}{port}{}", url.scheme(), url.path().trim_end_matches('/'))
+}
+
 fn normal(host: &str) -> String {
     host.trim_end_matches('.').to_ascii_lowercase()
 }
@@ -116,5 +125,15 @@ mod tests {
         let places = Places { insecure: true, hosts: Vec::new(), addresses: Addresses::default() };
         assert!(places.admit("http://127.0.0.1:8080").is_ok());
         assert_eq!(places.admit("http://u:p@127.0.0.1"), Err(Refused::NotAUrl));
+    }
+
+    #[test]
+    fn one_base_url_has_one_spelling() {
+        for other in ["https://API.actiwapi.com", "https://api.actiwapi.com/", "https://api.actiwapi.com.:443//"] {
+            assert_eq!(spelling(other), "https://api.actiwapi.com", "{other}");
+        }
+        for other in ["http://api.actiwapi.com", "https://api.actiwapi.com:8443", "https://api.actiwapi.com/v1"] {
+            assert_eq!(spelling(other), other);
+        }
     }
 }

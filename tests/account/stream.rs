@@ -1,12 +1,12 @@
 //! The event stream: kept up, believed as far as it is understood, and what its codes belong to.
 
 use whatsapp_operator::{
-    account::Stream,
+    account::{Settings, Stream},
     provider::{Class, Liveness},
 };
 
 use crate::{
-    rig::{MINUTE, Rig, SECOND, login, pass, password},
+    rig::{MINUTE, Rig, SECOND, login, pass, password, settings},
     script::{PASSWORD, answered, id},
 };
 
@@ -22,6 +22,28 @@ async fn a_socket_that_comes_up_wakes_all_sessions() {
     pass(30 * SECOND).await;
     assert!(rig.account.sight(None, "").socket_up);
     assert_eq!((rig.woken(), rig.stream()), (vec!["a".to_owned(), "b".to_owned()], Stream::Live));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_the_socket_hears_that_it_is_switched_off() {
+    let mut rig = Rig::of(&[("a", Liveness::Disconnected)]);
+    rig.provider.world().always.insert("listen", answered(Class::Upstream, 503));
+    rig.start();
+    pass(10 * SECOND).await;
+    rig.woken();
+    rig.account.configure(Settings { events: None, ..settings() });
+    pass(SECOND).await;
+    assert!(!rig.account.sight(None, "").events_enabled);
+    assert_eq!(rig.woken(), ["a"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_comes_when_the_account_works_already_is_told_to_look_again() {
+    let mut rig = Rig::running(&[("a", Liveness::Connected)]).await;
+    rig.want("b", false);
+    assert_eq!(rig.woken(), ["b"], "the account became ready between its look and its wish");
+    rig.want("b", false);
+    assert!(rig.woken().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
