@@ -34,7 +34,12 @@ fn run(check: bool, top: &std::path::Path) -> Result<ExitCode, generated::Error>
     if check {
         let stale = generated::stale(top)?;
         for file in &stale {
-            eprintln!("{} is not what {} says: run `{}` and commit the result", file.path, file.source(), generated::COMMAND);
+            eprintln!(
+                "{} is not what {} says: run `{}` and commit the result",
+                file.path,
+                file.source(),
+                generated::COMMAND
+            );
         }
         return Ok(if stale.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
