@@ -38,8 +38,8 @@ const CLUSTER_SCOPED: &[&str] = &[
     "ValidatingAdmissionPolicyBinding",
 ];
 
-/// An operator that watches everything would disturb the others.
-static ONE_OPERATOR: Mutex<()> = Mutex::const_new(());
+/// An operator that watches everything would disturb the others, and two releases have cluster-scoped objects of one name.
+static CLUSTER_WIDE: Mutex<()> = Mutex::const_new(());
 
 /// Group, resource with subresource, verb.
 type Right = (String, String, String);
@@ -205,6 +205,7 @@ async fn namespace(plane: &ControlPlane, name: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_api_server_accepts_every_object_without_a_warning() {
+    let _alone = CLUSTER_WIDE.lock().await;
     let plane = control_plane::shared().await.unwrap();
     for name in ["wa", "sales", "support"] {
         namespace(plane, name).await;
@@ -251,6 +252,40 @@ async fn its_pod_is_restricted() {
     let root = pod(&|pod| pod["spec"]["securityContext"] = json!({}));
     let output = plane.kubectl_with_stdin(&args, &root).await.unwrap();
     assert!(String::from_utf8_lossy(&output.stderr).contains("violates PodSecurity"), "the standard is enforced");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_goes_and_comes_back_and_every_session_stays() {
+    // Its own, because the definitions belong to this release here.
+    let plane = ControlPlane::start(control_plane::Options::default()).await.unwrap();
+    let chart = directory();
+    let chart = chart.to_str().unwrap();
+    let session = json!({
+        "apiVersion": "actiwapi.com/v1alpha1", "kind": "WhatsAppSession",
+        "metadata": {"name": "sales", "namespace": "default"}, "spec": {},
+    });
+    let uid = ["-n", "default", "get", "was", "sales", "--output", "jsonpath={.metadata.uid}"];
+
+    helm_ok(Some(&plane), &["install", RELEASE, chart]).await;
+    let wait = ["wait", "--for=condition=Established", "--timeout=60s", "crd/whatsappsessions.actiwapi.com"];
+    plane.kubectl_ok(&wait).await.unwrap();
+    plane.apply(&session.to_string()).await.unwrap();
+    let before = plane.kubectl_ok(&uid).await.unwrap();
+
+    helm_ok(Some(&plane), &["upgrade", RELEASE, chart, "--set", "crds.annotations.reached=yes"]).await;
+    let reached =
+        ["get", "crd", "whatsappsessions.actiwapi.com", "--output", "jsonpath={.metadata.annotations.reached}"];
+    assert_eq!(plane.kubectl_ok(&reached).await.unwrap(), "yes");
+    helm_ok(Some(&plane), &["uninstall", RELEASE]).await;
+    assert_eq!(plane.kubectl_ok(&uid).await.unwrap(), before);
+    helm_ok(Some(&plane), &["install", RELEASE, chart]).await;
+    helm_ok(Some(&plane), &["uninstall", RELEASE]).await;
+
+    let other = helm(Some(&plane), &["install", "another", chart]).await;
+    assert!(String::from_utf8_lossy(&other.stderr).contains("ownership"), "{other:?}");
+    helm_ok(Some(&plane), &["install", "another", chart, "--take-ownership"]).await;
+    assert_eq!(plane.kubectl_ok(&uid).await.unwrap(), before);
+    plane.stop().await.unwrap();
 }
 
 /// A release of the chart in the world's namespace, and the operator as its Pod would run: its flags and its token.
@@ -351,7 +386,7 @@ async fn world() -> World {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_lives_its_life_with_the_rights_of_a_list_of_namespaces() {
-    let _alone = ONE_OPERATOR.lock().await;
+    let _alone = CLUSTER_WIDE.lock().await;
     let world = world().await;
     let release = install(&world, &format!(",watchNamespaces={{{}}}", world.namespace)).await;
     whole_life(&world, &release).await;
@@ -360,7 +395,7 @@ async fn a_session_lives_its_life_with_the_rights_of_a_list_of_namespaces() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_lives_its_life_with_the_rights_of_the_cluster_and_no_other_secret_is_in_reach() {
-    let _alone = ONE_OPERATOR.lock().await;
+    let _alone = CLUSTER_WIDE.lock().await;
     let world = world().await;
     let release = install(&world, "").await;
     escalation_is_refused(&world, &release).await;
