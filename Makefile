@@ -1,6 +1,6 @@
 # The doors of the project. Everything behind them is cargo and two scripts.
 .DEFAULT_GOAL := help
-.PHONY: help prerequisites control-plane demo test lint generate clean
+.PHONY: help prerequisites control-plane helm demo test lint generate clean
 
 # Passed on to the demo, whether given to make or in the environment.
 export KEEP DEMO_KUBECONFIG
@@ -14,6 +14,9 @@ prerequisites:
 control-plane: prerequisites ## Compile Kubernetes for demo and tests, once per machine
 	@hack/control-plane/build.sh all
 
+helm: prerequisites ## Compile helm for the tests of the chart, once per machine
+	@hack/control-plane/build.sh helm
+
 demo: prerequisites ## Pair a session on a simulated provider (KEEP=1, DEMO_KUBECONFIG=file)
 	@if [ -z "$$DEMO_KUBECONFIG" ]; then hack/control-plane/build.sh demo >/dev/null; fi
 	@cargo build --locked -p whatsapp-operator -p whatsapp-operator-devkit --bin whatsapp-operator --bin demo
@@ -22,14 +25,14 @@ demo: prerequisites ## Pair a session on a simulated provider (KEEP=1, DEMO_KUBE
 # Most tests wait for servers, so more of them run at once than there are processors.
 export RUST_TEST_THREADS ?= 6
 
-test: control-plane ## Run every test
+test: control-plane helm ## Run every test
 	cargo test --locked --workspace --no-fail-fast
 
 lint: ## Check formatting and lints; warnings are errors
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 
-generate: ## Write crds/ and docs/api-reference.md from src/api
+generate: ## Write crds/, docs/api-reference.md and what the chart has of them
 	cargo run --locked --quiet -p whatsapp-operator-devkit --bin crdgen
 
 clean: ## Remove what cargo built; the compiled Kubernetes stays in the user's cache

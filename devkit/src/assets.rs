@@ -12,6 +12,8 @@ pub enum Set {
     Demo,
     /// The same and kube-controller-manager.
     All,
+    /// helm, and nothing of the control plane.
+    Helm,
 }
 
 impl Set {
@@ -19,6 +21,7 @@ impl Set {
         match self {
             Self::Demo => "demo",
             Self::All => "all",
+            Self::Helm => "helm",
         }
     }
 }
@@ -61,10 +64,11 @@ pub async fn find(set: Set) -> Result<PathBuf, Error> {
         _ => {
             let said = String::from_utf8_lossy(&output.stderr);
             let said = said.trim();
-            Err(Error::Missing(if said.contains("make control-plane") {
+            Err(Error::Missing(if said.contains("run `make ") {
                 said.to_owned()
             } else {
-                format!("the control plane was not found, run `make control-plane`: {said}")
+                let target = if set == Set::Helm { "helm" } else { "control-plane" };
+                format!("the programs were not found, run `make {target}`: {said}")
             }))
         }
     }

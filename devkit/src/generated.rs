@@ -1,10 +1,11 @@
-//! The files of the repository that are printed from the API's types: CRDs and their reference.
+//! The files of the repository that are printed from others: the CRDs and their reference, from the API's types, and the
+//! chart's copy of them and README.
 
 use std::{fs, io, path::Path};
 
 use whatsapp_operator::api::crd;
 
-use crate::reference;
+use crate::{chart, reference};
 
 /// What writes them, as a person types it.
 pub const COMMAND: &str = "cargo run -p whatsapp-operator-devkit --bin crdgen";
@@ -39,17 +40,28 @@ pub struct Generated {
     pub text: String,
 }
 
+impl Generated {
+    /// What it is printed from, and must be changed instead.
+    #[must_use]
+    pub fn source(&self) -> &'static str {
+        if self.path.ends_with("README.md") { "the chart's values.yaml" } else { "src/api" }
+    }
+}
+
 /// All generated files.
 pub fn all() -> Result<Vec<Generated>, Error> {
     let mut files = Vec::new();
+    let mut crds = Vec::new();
     for (name, value) in crd::all() {
         let path = format!("crds/{name}");
         let options = serde_saphyr::ser_options! { folded_wrap_chars: 110 };
         let yaml = serde_saphyr::to_string_with_options(&value, options)
             .map_err(|source| Error::Yaml { path: path.clone(), source })?;
         let text = format!("# Generated from src/api by `{COMMAND}`: change it there.\n---\n{}\n", yaml.trim_end());
+        crds.push((name.to_owned(), text.clone()));
         files.push(Generated { path, text });
     }
+    files.extend(chart::files(&crds).into_iter().map(|(path, text)| Generated { path, text }));
     files.push(Generated { path: "docs/api-reference.md".to_owned(), text: reference::render() });
     Ok(files)
 }

@@ -1,6 +1,7 @@
 //! What tests, demo and benchmarks stand on.
 
 pub mod assets;
+pub mod chart;
 pub mod control_plane;
 pub mod generated;
 pub mod operator;

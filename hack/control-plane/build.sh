@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Makes sure that the programs of a Kubernetes control plane are on this machine
-# and prints the directory that holds them as the last line of stdout.
+# Makes sure that the programs of a Kubernetes control plane, or helm, are on this
+# machine and prints the directory that holds them as the last line of stdout.
 # Everything else goes to stderr.
 #
 #   build.sh demo          etcd, kube-apiserver, kubectl
 #   build.sh all           the same and kube-controller-manager
+#   build.sh helm          helm, of the module in hack/helm
 #   build.sh demo --find   only look, never build (exit 1 when something is missing)
 #
 # A directory named by KUBEBUILDER_ASSETS is taken when it is complete. Otherwise
@@ -13,15 +14,16 @@ set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 started=$SECONDS
+label="control plane"
 
 say() { printf '%s\n' "$*" >&2; }
 die() {
-  say "control plane: $*"
+  say "$label: $*"
   exit 1
 }
 
 usage() {
-  say "usage: build.sh demo|all [--find]"
+  say "usage: build.sh demo|all|helm [--find]"
   exit 2
 }
 
@@ -29,7 +31,7 @@ set_name=""
 find_only=""
 for argument in "$@"; do
   case $argument in
-    demo | all) set_name=$argument ;;
+    demo | all | helm) set_name=$argument ;;
     --all) set_name=all ;;
     --find) find_only=yes ;;
     *) usage ;;
@@ -39,11 +41,26 @@ case $set_name in
   # The smallest come first, so that a failing build fails early.
   demo) tools=(etcd kubectl kube-apiserver) ;;
   all) tools=(etcd kubectl kube-apiserver kube-controller-manager) ;;
+  helm) tools=(helm) ;;
   *) usage ;;
 esac
 
+# What differs between the two modules.
+if [[ $set_name == helm ]]; then
+  label=helm
+  here=$(cd "$here/../helm" && pwd)
+  target=helm
+  pinned=helm.sh/helm/v4
+  takes="3 minutes"
+else
+  target=control-plane
+  pinned=k8s.io/kubernetes
+  takes="7 minutes"
+fi
+
 package_of() {
   case $1 in
+    helm) echo helm.sh/helm/v4/cmd/helm ;;
     etcd) echo go.etcd.io/etcd/server/v3 ;;
     *) echo "k8s.io/kubernetes/cmd/$1" ;;
   esac
@@ -66,13 +83,13 @@ if [[ -n ${KUBEBUILDER_ASSETS:-} ]]; then
     printf '%s\n' "$KUBEBUILDER_ASSETS"
     exit 0
   fi
-  say "control plane: KUBEBUILDER_ASSETS ($KUBEBUILDER_ASSETS) lacks ${missing//$'\n'/, }, so it is not used"
+  say "$label: KUBEBUILDER_ASSETS ($KUBEBUILDER_ASSETS) lacks ${missing//$'\n'/, }, so it is not used"
 fi
 
 # Another version means another directory, so that checkouts of different ages
 # can share the cache.
 hash=$(cat "$here/go.mod" "$here/go.sum" | sha256 | cut -c1-12)
-cache=${XDG_CACHE_HOME:-${HOME:?HOME is not set}/.cache}/whatsapp-operator/control-plane-$hash
+cache=${XDG_CACHE_HOME:-${HOME:?HOME is not set}/.cache}/whatsapp-operator/$target-$hash
 
 finish_if_complete() {
   if [[ -z $(missing_in "$cache") ]]; then
@@ -84,7 +101,7 @@ finish_if_complete() {
 finish_if_complete
 if [[ -n $find_only ]]; then
   missing=$(missing_in "$cache")
-  die "${missing//$'\n'/, } not found in $cache: run \`make control-plane\` (the first build takes about 7 minutes on 2 cores)"
+  die "${missing//$'\n'/, } not found in $cache: run \`make $target\` (the first build takes about $takes on 2 cores)"
 fi
 
 wanted_go=$(sed -n 's/^go //p' "$here/go.mod")
@@ -140,11 +157,11 @@ try_lock() {
 
 exec 9>"$cache/.lock"
 if ! try_lock 1; then
-  say "control plane: another build is under way, waiting for it"
+  say "$label: another build is under way, waiting for it"
   until try_lock 15; do
     # The other build may still be busy with a program that is not needed here.
     finish_if_complete
-    say "control plane: still waiting for the other build ($((SECONDS - started)) s)"
+    say "$label: still waiting for the other build ($((SECONDS - started)) s)"
   done
 fi
 finish_if_complete
@@ -154,14 +171,14 @@ work=$(mktemp -d "$cache/.work.XXXXXX")
 export GOTMPDIR=$work
 
 run_with_ticks() {
-  local label=$1 begun=$SECONDS next=15
+  local what=$1 begun=$SECONDS next=15
   shift
   "$@" >"$work/log" 2>&1 &
   child=$!
   while kill -0 "$child" 2>/dev/null; do
     sleep 1
     if ((SECONDS - begun >= next)); then
-      say "      $label: $((SECONDS - begun)) s"
+      say "      $what: $((SECONDS - begun)) s"
       next=$((next + 15))
     fi
   done
@@ -180,19 +197,23 @@ fail_with_log() {
   die "$1"
 }
 
-version=$(sed -n 's|^[[:space:]]*k8s.io/kubernetes \(v[0-9.]*\).*|\1|p' go.mod)
+version=$(sed -n "s|^[[:space:]]*$pinned \(v[0-9.]*\).*|\1|p" go.mod)
 major=${version#v}
 minor=${major#*.}
 major=${major%%.*}
 minor=${minor%%.*}
-stamp=k8s.io/component-base/version
-flags="-s -w -X $stamp.gitVersion=$version -X $stamp.gitMajor=$major -X $stamp.gitMinor=$minor"
+if [[ $set_name == helm ]]; then
+  flags="-s -w -X helm.sh/helm/v4/internal/version.version=$version"
+else
+  stamp=k8s.io/component-base/version
+  flags="-s -w -X $stamp.gitVersion=$version -X $stamp.gitMajor=$major -X $stamp.gitMinor=$minor"
+fi
 
 todo=()
 while IFS= read -r tool; do todo+=("$tool"); done < <(missing_in "$cache")
 
-say "control plane: building ${todo[*]} ($version) into $cache"
-say "      once per machine: about 7 minutes on 2 cores for all of it; an interrupted build continues where it was"
+say "$label: building ${todo[*]} ($version) into $cache"
+say "      once per machine: about $takes on 2 cores for all of it; an interrupted build continues where it was"
 
 packages=()
 for tool in "${todo[@]}"; do packages+=("$(package_of "$tool")"); done
@@ -211,5 +232,5 @@ for tool in "${todo[@]}"; do
   say "[$number/${#todo[@]}] $tool is ready ($((SECONDS - begun)) s)"
 done
 
-say "control plane: ready in $((SECONDS - started)) s"
+say "$label: ready in $((SECONDS - started)) s"
 printf '%s\n' "$cache"

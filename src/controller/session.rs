@@ -24,6 +24,9 @@ use crate::{
 /// Steps of one reconcile. A life needs six; more in a row are a fault of ours, which must not become a hot loop.
 const STEPS: usize = 16;
 
+/// How far the cache may lie behind without that being trouble.
+const CATCH_UP: Duration = Duration::from_millis(200);
+
 /// What one look led to.
 enum Pass {
     Again,
@@ -108,24 +111,17 @@ async fn pass(session: &WhatsAppSession, context: &Context) -> Pass {
                 Step::Gone => Pass::Gone,
             }
         }
-        Err(problem) => trouble(session, context, &mut kept, &problem).await,
+        Err(problem) => trouble(session, &mut kept, &problem),
     }
 }
 
-async fn trouble(session: &WhatsAppSession, context: &Context, kept: &mut Kept, problem: &Problem) -> Pass {
-    let refreshed = match problem {
-        Problem::Conflict => context.effects.refresh(session).await,
-        Problem::Kubernetes { .. } => Ok(Step::Done),
-    };
-    match refreshed {
-        Ok(Step::Again) => return Pass::Again,
-        Ok(Step::Gone) => return Pass::Gone,
-        Ok(Step::Done) => {
-            tracing::warn!(session = %ObjectRef::from_obj(session), %problem, "Kubernetes did not take a write");
-        }
-        Err(problem) => tracing::warn!(session = %ObjectRef::from_obj(session), %problem, "Kubernetes did not answer"),
-    }
+/// A write was not taken. After a conflict the watch is about to tell what the object is now.
+fn trouble(session: &WhatsAppSession, kept: &mut Kept, problem: &Problem) -> Pass {
     kept.troubles = kept.troubles.saturating_add(1);
+    if matches!(problem, Problem::Conflict) && kept.troubles == 1 {
+        return Pass::Wait(Some(CATCH_UP));
+    }
+    tracing::warn!(session = %ObjectRef::from_obj(session), %problem, "Kubernetes did not take a write");
     Pass::Failed(pause(kept.troubles))
 }
 

@@ -129,21 +129,6 @@ impl Effects {
         self.sources.sessions.learn(session);
     }
 
-    /// Reads the object itself, past the cache.
-    ///
-    /// # Errors
-    /// The call's other than 404, which is [`Step::Gone`].
-    pub async fn refresh(&self, session: &WhatsAppSession) -> Result<Step, Problem> {
-        match within(self.sessions(session).get(&session.name_any())).await {
-            Ok(current) => {
-                self.learn(current);
-                Ok(Step::Again)
-            }
-            Err(trouble) if trouble.is_not_found() => Ok(self.gone(session)),
-            Err(trouble) => Err(trouble.during("reading the session")),
-        }
-    }
-
     fn gone(&self, session: &WhatsAppSession) -> Step {
         self.sources.sessions.bury(session);
         Step::Gone

@@ -1,4 +1,5 @@
-//! Writes `crds/` and `docs/api-reference.md` from the types of the API, or checks that they are up to date.
+//! Writes `crds/`, `docs/api-reference.md` and the chart's share of them from the types of the API, or checks that they are
+//! up to date.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for people")]
 
 use std::path::PathBuf;
@@ -8,7 +9,7 @@ use clap::Parser;
 use devkit::{assets, generated};
 
 #[derive(Parser)]
-#[command(about = "Writes crds/ and docs/api-reference.md from the types of the API")]
+#[command(about = "Writes crds/, docs/api-reference.md and the chart's CRDs and README")]
 struct Args {
     /// Change nothing; fail when a file is not up to date.
     #[arg(long)]
@@ -33,7 +34,12 @@ fn run(check: bool, top: &std::path::Path) -> Result<ExitCode, generated::Error>
     if check {
         let stale = generated::stale(top)?;
         for file in &stale {
-            eprintln!("{} is not what src/api says: run `{}` and commit the result", file.path, generated::COMMAND);
+            eprintln!(
+                "{} is not what {} says: run `{}` and commit the result",
+                file.path,
+                file.source(),
+                generated::COMMAND
+            );
         }
         return Ok(if stale.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
