@@ -288,6 +288,12 @@ impl Board {
         if self.offers.get(id).is_some_and(|offer| offer.qr == qr) {
             return Vec::new();
         }
+        let known = self.snapshot.as_ref().and_then(|snapshot| snapshot.sessions.get(id));
+        if known.is_some_and(|seen| seen.remote.liveness == Liveness::Connected) {
+            // A late code of the pairing that is just over, or a log-out: a look tells which.
+            self.dirty.insert(id.clone(), at);
+            return Vec::new();
+        }
         let nth = self.offers.get(id).map_or(0, |offer| offer.nth + 1);
         self.offers.insert(id.clone(), Offer { qr, at, nth });
         self.note(id, Liveness::QrPending, at);

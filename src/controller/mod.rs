@@ -52,6 +52,9 @@ use crate::{
 
 /// For calls in flight when the process is asked to stop: longer than one call to the provider may take.
 const GRACE: Duration = Duration::from_secs(40);
+/// For the writes after such a call, where Kubernetes does not take them at once. Both together fit into the grace period
+/// of the chart's Pod.
+const RECORDING: Duration = Duration::from_secs(10);
 /// Between two looks for the CRDs.
 const CRD_PAUSE: Duration = Duration::from_secs(2);
 
@@ -151,7 +154,7 @@ pub async fn run(parts: Parts, mut supervisor: Supervisor, stop: CancellationTok
     let ended = supervisor.run(GRACE).await;
     // Whatever was sent is recorded before the process goes.
     tasks.close();
-    if tokio::time::timeout(GRACE, tasks.wait()).await.is_err() {
+    if tokio::time::timeout(RECORDING, tasks.wait()).await.is_err() {
         tracing::warn!("a create is still under way; its outcome is found again after the next start");
     }
     ended

@@ -154,3 +154,14 @@ async fn what_was_learnt_during_a_sweep_beats_the_sweep() {
     board.swept(vec![remote("a", Liveness::QrPending)], begun, None);
     assert_eq!(board.snapshot().unwrap().sessions[&id("a")].remote.liveness, Liveness::Connected);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_code_that_comes_after_the_scan_is_a_hint_and_nothing_else() {
+    let mut board = board(&["a"]);
+    board.swept(vec![remote("a", Liveness::Connected)], Instant::now(), None);
+    tokio::time::advance(Duration::from_secs(5)).await;
+    assert_eq!(board.offered(Some(id("a")), qr()), []);
+    assert_eq!(board.offer(&id("a")), None);
+    assert_eq!(board.snapshot().unwrap().sessions[&id("a")].remote.liveness, Liveness::Connected);
+    assert_eq!(board.next_read(Instant::now(), MINUTE), Ok(Read::Status(id("a"))));
+}
