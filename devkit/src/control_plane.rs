@@ -1,29 +1,30 @@
 //! A real Kubernetes control plane on this machine: etcd, kube-apiserver and, when asked for,
 //! kube-controller-manager.
 
+mod files;
+mod programs;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Output, Stdio};
+use std::process::Output;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
-use ring::rand::SecureRandom as _;
-use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
-use tokio::process::Command;
 use tokio::sync::OnceCell;
 use tokio::time::{Instant, sleep, timeout};
 
+use self::files::{ADMIN, Files, kubeconfig};
+use self::programs::{start_api_server, start_controller_manager, start_etcd};
 use crate::assets;
+use crate::kubectl::Kubectl;
 use crate::process::{Guard, Managed, TempDir};
 
 /// How long one program may take to become ready. It takes seconds, but machines that build at the
@@ -36,28 +37,6 @@ const PROBE_LONGEST_PAUSE: Duration = Duration::from_millis(200);
 /// A free port is free only until somebody else takes it.
 const START_ATTEMPTS: usize = 3;
 const LOG_LINES: usize = 30;
-const ADMIN: &str = "admin";
-
-/// Sockets in the working directory, which is the control plane's own. A port could be taken by the
-/// etcd of another test run in between, and both would then quietly share its data.
-const ETCD_URL: &str = "unix://etcd.sock";
-const ETCD_PEER_URL: &str = "unix://etcd-peer.sock";
-
-/// What DER puts before a point on the curve P-256 to make it a public key. kube-apiserver does not
-/// take the public half out of a private key in this format by itself.
-const P256_PUBLIC_KEY_HEADER: &[u8] = &[
-    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce,
-    0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
-];
-
-/// One line for every finished request; the bodies would hold Secrets.
-const AUDIT_POLICY: &str = "\
-apiVersion: audit.k8s.io/v1
-kind: Policy
-omitStages: [RequestReceived, ResponseStarted, Panic]
-rules:
-  - level: Metadata
-";
 
 /// Why there is no control plane.
 #[derive(Debug, thiserror::Error)]
@@ -126,7 +105,7 @@ pub struct ControlPlane {
     etcd: Managed,
     directory: TempDir,
     guard: Guard,
-    kubectl: PathBuf,
+    kubectl: Kubectl,
     url: String,
     ca: Vec<u8>,
     config: Config,
@@ -204,17 +183,12 @@ impl ControlPlane {
             None
         };
 
-        Ok(Self {
-            controller_manager,
-            api_server,
-            etcd,
-            directory,
-            guard,
-            kubectl: programs.join("kubectl"),
-            url,
-            ca,
-            config,
-        })
+        let kubectl = Kubectl {
+            program: programs.join("kubectl"),
+            kubeconfig: files.kubeconfig.clone(),
+            cache: directory.path().join("kubectl-cache"),
+        };
+        Ok(Self { controller_manager, api_server, etcd, directory, guard, kubectl, url, ca, config })
     }
 
     /// The kubeconfig of an administrator.
@@ -251,9 +225,9 @@ impl ControlPlane {
         &self.url
     }
 
-    /// The kubectl that belongs to it.
+    /// The kubectl that belongs to it, as an administrator.
     #[must_use]
-    pub fn kubectl_path(&self) -> &Path {
+    pub fn admin(&self) -> &Kubectl {
         &self.kubectl
     }
 
@@ -294,26 +268,7 @@ impl ControlPlane {
 
     /// Runs kubectl as an administrator and gives it `input` to read.
     pub async fn kubectl_with_stdin(&self, args: &[&str], input: &str) -> Result<Output, Error> {
-        let mut child = Command::new(&self.kubectl)
-            .args(args)
-            .env("KUBECONFIG", self.kubeconfig_path())
-            // kubectl keys its cache by address, and the next control plane may have the same one.
-            .env("KUBECACHEDIR", self.directory.path().join("kubectl-cache"))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(failed("cannot start kubectl"))?;
-        let stdin = child.stdin.take();
-        let write = async move {
-            if let Some(mut stdin) = stdin {
-                // kubectl may end without reading all of it; its exit status tells more then.
-                let _ = stdin.write_all(input.as_bytes()).await;
-            }
-        };
-        let ((), output) = tokio::join!(write, child.wait_with_output());
-        output.map_err(failed("cannot read from kubectl"))
+        self.kubectl.run(args, input).await.map_err(failed("cannot run kubectl"))
     }
 
     /// Runs kubectl as an administrator and returns what it printed. Everything but success is an
@@ -392,193 +347,11 @@ impl ControlPlane {
 }
 
 fn success(args: &[&str], output: &Output) -> Result<String, Error> {
-    if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
-    }
-    Err(Error::Kubectl { args: args.join(" "), stderr: String::from_utf8_lossy(&output.stderr).trim().to_owned() })
-}
-
-/// Where everything is inside the directory of one control plane.
-struct Files {
-    directory: PathBuf,
-    etcd_socket: PathBuf,
-    etcd_data: PathBuf,
-    certificates: PathBuf,
-    certificate: PathBuf,
-    certificate_key: PathBuf,
-    service_account_key: PathBuf,
-    service_account_public_key: PathBuf,
-    tokens: PathBuf,
-    audit_policy: PathBuf,
-    audit_log: PathBuf,
-    kubeconfig: PathBuf,
-    logs: PathBuf,
-}
-
-impl Files {
-    fn new(directory: &Path) -> Self {
-        let certificates = directory.join("certificates");
-        Self {
-            directory: directory.to_path_buf(),
-            etcd_socket: directory.join("etcd.sock"),
-            etcd_data: directory.join("etcd"),
-            // Self-signed certificates get this name, and their file holds the whole chain.
-            certificate: certificates.join("apiserver.crt"),
-            certificate_key: certificates.join("apiserver.key"),
-            certificates,
-            service_account_key: directory.join("service-account.key"),
-            service_account_public_key: directory.join("service-account.pub"),
-            tokens: directory.join("tokens.csv"),
-            audit_policy: directory.join("audit-policy.yaml"),
-            audit_log: directory.join("audit.log"),
-            kubeconfig: directory.join("kubeconfig"),
-            logs: directory.join("logs"),
-        }
-    }
-
-    /// Writes what the programs read and returns the admin's token.
-    fn write(&self) -> Result<String, Error> {
-        let random = ring::rand::SystemRandom::new();
-        let mut secret = [0_u8; 16];
-        random.fill(&mut secret).map_err(|_| Error::Random)?;
-        let token = secret.iter().fold(String::new(), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        });
-        let algorithm = &ECDSA_P256_SHA256_FIXED_SIGNING;
-        let private = EcdsaKeyPair::generate_pkcs8(algorithm, &random).map_err(|_| Error::Random)?;
-        let pair = EcdsaKeyPair::from_pkcs8(algorithm, private.as_ref(), &random).map_err(|_| Error::Random)?;
-        let public = [P256_PUBLIC_KEY_HEADER, pair.public_key().as_ref()].concat();
-        fs::create_dir_all(&self.logs)
-            .and_then(|()| fs::write(&self.service_account_key, pem("PRIVATE KEY", private.as_ref())))
-            .and_then(|()| fs::write(&self.service_account_public_key, pem("PUBLIC KEY", &public)))
-            .and_then(|()| fs::write(&self.tokens, format!("{token},{ADMIN},{ADMIN},\"system:masters\"\n")))
-            .and_then(|()| fs::write(&self.audit_policy, AUDIT_POLICY))
-            .map_err(failed("cannot write the files of the control plane"))?;
-        Ok(token)
-    }
-}
-
-fn pem(label: &str, der: &[u8]) -> String {
-    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", BASE64.encode(der))
-}
-
-/// A file that both kubectl and the client read: JSON is YAML too.
-fn kubeconfig(url: &str, ca: &[u8], user: &str, token: &str) -> String {
-    json!({
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{
-            "name": "local",
-            "cluster": { "server": url, "certificate-authority-data": BASE64.encode(ca) },
-        }],
-        "users": [{ "name": user, "user": { "token": token } }],
-        "contexts": [{ "name": "local", "context": { "cluster": "local", "user": user } }],
-        "current-context": "local",
-    })
-    .to_string()
+    Kubectl::said(output).map_err(|stderr| Error::Kubectl { args: args.join(" "), stderr })
 }
 
 fn free_port() -> io::Result<u16> {
     Ok(TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?.local_addr()?.port())
-}
-
-fn start(
-    guard: &Guard,
-    programs: &Path,
-    files: &Files,
-    name: &str,
-    flags: &[(&str, &str)],
-    more: &[String],
-) -> Result<Managed, Error> {
-    guard
-        .launch(name, programs.join(name), files.logs.join(format!("{name}.log")))
-        .current_dir(&files.directory)
-        .args(flags.iter().map(|(flag, value)| format!("--{flag}={value}")))
-        .args(more)
-        .spawn()
-        .map_err(failed(format!("cannot start {name}")))
-}
-
-fn start_etcd(guard: &Guard, programs: &Path, files: &Files) -> Result<Managed, Error> {
-    let flags = [
-        ("data-dir", &*files.etcd_data.to_string_lossy()),
-        ("listen-client-urls", ETCD_URL),
-        ("advertise-client-urls", ETCD_URL),
-        ("listen-peer-urls", ETCD_PEER_URL),
-        ("initial-advertise-peer-urls", ETCD_PEER_URL),
-        ("name", "local"),
-        ("initial-cluster", &format!("local={ETCD_PEER_URL}")),
-        // The data need not survive a crash of the machine.
-        ("unsafe-no-fsync", "true"),
-        ("log-level", "warn"),
-    ];
-    start(guard, programs, files, "etcd", &flags, &[])
-}
-
-fn start_api_server(
-    guard: &Guard,
-    programs: &Path,
-    files: &Files,
-    port: u16,
-    options: &Options,
-) -> Result<Managed, Error> {
-    let port = port.to_string();
-    let key = files.service_account_key.to_string_lossy();
-    let public_key = files.service_account_public_key.to_string_lossy();
-    let mut flags = vec![
-        ("etcd-servers", ETCD_URL),
-        ("secure-port", &port),
-        ("bind-address", "127.0.0.1"),
-        // Otherwise it looks for the address of a network and fails on machines without one.
-        ("advertise-address", "127.0.0.1"),
-        ("endpoint-reconciler-type", "none"),
-        ("service-account-key-file", &*public_key),
-        ("service-account-signing-key-file", &*key),
-        ("service-account-issuer", "https://kubernetes.default.svc"),
-        ("authorization-mode", "RBAC"),
-        ("service-cluster-ip-range", "10.0.0.0/24"),
-        ("allow-privileged", "true"),
-        ("profiling", "false"),
-        // Many tests at the same time are not the overload that these limits protect from.
-        ("max-requests-inflight", "3000"),
-        ("max-mutating-requests-inflight", "1500"),
-        // A rotated log would lose events.
-        ("audit-log-maxsize", "10000"),
-    ];
-    let certificates = files.certificates.to_string_lossy();
-    let tokens = files.tokens.to_string_lossy();
-    let audit_policy = files.audit_policy.to_string_lossy();
-    let audit_log = files.audit_log.to_string_lossy();
-    flags.extend([
-        ("cert-dir", &*certificates),
-        ("token-auth-file", &*tokens),
-        ("audit-policy-file", &*audit_policy),
-        ("audit-log-path", &*audit_log),
-    ]);
-    if !options.with_controller_manager {
-        // Nobody makes the default ServiceAccount that it asks every Pod to have.
-        flags.push(("disable-admission-plugins", "ServiceAccount"));
-    }
-    start(guard, programs, files, "kube-apiserver", &flags, &options.api_server_args)
-}
-
-fn start_controller_manager(guard: &Guard, programs: &Path, files: &Files) -> Result<Managed, Error> {
-    let flags = [
-        ("kubeconfig", &*files.kubeconfig.to_string_lossy()),
-        ("service-account-private-key-file", &*files.service_account_key.to_string_lossy()),
-        ("root-ca-file", &*files.certificate.to_string_lossy()),
-        ("use-service-account-credentials", "true"),
-        ("leader-elect", "false"),
-        // Nobody asks it for anything, so it needs no port.
-        ("secure-port", "0"),
-        // A namespace per test: they end in numbers, and each end is a list and a delete per kind.
-        ("concurrent-namespace-syncs", "50"),
-        ("concurrent-gc-syncs", "50"),
-        ("kube-api-qps", "1000"),
-        ("kube-api-burst", "2000"),
-    ];
-    start(guard, programs, files, "kube-controller-manager", &flags, &[])
 }
 
 async fn etcd_is_healthy(socket: &Path) -> Result<(), String> {

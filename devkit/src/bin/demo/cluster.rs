@@ -2,12 +2,12 @@
 
 use std::{
     path::{Path, PathBuf},
-    process::Stdio,
     time::Instant,
 };
 
 use devkit::{
     control_plane::{ControlPlane, Options},
+    kubectl::Kubectl,
     process::{Guard, TempDir},
 };
 use kube::{
@@ -15,15 +15,13 @@ use kube::{
     config::{KubeConfigOptions, Kubeconfig},
 };
 use serde_json::json;
-use tokio::{io::AsyncWriteExt as _, process::Command};
 
 use crate::Outcome;
 
 /// Where everything happens.
 pub struct Cluster {
     client: Client,
-    kubeconfig: PathBuf,
-    kubectl: PathBuf,
+    kubectl: Kubectl,
     address: String,
     guard: Guard,
     directory: TempDir,
@@ -46,8 +44,7 @@ impl Cluster {
         let plane = ControlPlane::start(Options::default()).await.map_err(|error| error.to_string())?;
         Ok(Self {
             client: plane.client().map_err(|error| error.to_string())?,
-            kubeconfig: plane.kubeconfig_path(),
-            kubectl: plane.kubectl_path().to_path_buf(),
+            kubectl: plane.admin().clone(),
             address: plane.url().to_owned(),
             guard,
             directory,
@@ -67,9 +64,10 @@ impl Cluster {
         let address = config.cluster_url.to_string();
         let client = Client::try_from(config).map_err(|error| format!("{name}: {error}"))?;
         client.apiserver_version().await.map_err(|error| format!("{address} does not answer: {error}"))?;
-        let kubectl = PathBuf::from("kubectl");
+        let cache = directory.path().join("kubectl-cache");
+        let kubectl = Kubectl { program: PathBuf::from("kubectl"), kubeconfig, cache };
         let took = std::time::Duration::ZERO;
-        Ok(Self { client, kubeconfig, kubectl, address, guard, directory, plane: None, took })
+        Ok(Self { client, kubectl, address, guard, directory, plane: None, took })
     }
 
     /// Whether it is the user's own.
@@ -95,11 +93,11 @@ impl Cluster {
     }
 
     pub fn kubeconfig(&self) -> &Path {
-        &self.kubeconfig
+        &self.kubectl.kubeconfig
     }
 
     pub fn program(&self) -> &Path {
-        &self.kubectl
+        &self.kubectl.program
     }
 
     pub fn guard(&self) -> &Guard {
@@ -118,26 +116,9 @@ impl Cluster {
 
     async fn kubectl_with(&self, args: &[&str], input: &str) -> Outcome<String> {
         let told = format!("kubectl {}", args.join(" "));
-        let mut child = Command::new(&self.kubectl)
-            .args(args)
-            .env("KUBECONFIG", &self.kubeconfig)
-            .env("KUBECACHEDIR", self.directory.path().join("kubectl-cache"))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(|error| format!("kubectl cannot be started ({error}); is it installed?"))?;
-        if let Some(mut stdin) = child.stdin.take() {
-            // kubectl may end without reading all of it; its exit status tells more then.
-            let _ = stdin.write_all(input.as_bytes()).await;
-        }
-        let output = child.wait_with_output().await.map_err(|error| format!("{told}: {error}"))?;
-        if output.status.success() {
-            Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-        } else {
-            Err(format!("{told}: {}", String::from_utf8_lossy(&output.stderr).trim()))
-        }
+        let output = self.kubectl.run(args, input).await;
+        let output = output.map_err(|error| format!("kubectl cannot be run ({error}); is it installed?"))?;
+        Kubectl::said(&output).map_err(|stderr| format!("{told}: {stderr}"))
     }
 
     /// Makes sure that a namespace exists.
