@@ -460,7 +460,8 @@ async fn what_is_logged_holds_neither_token_nor_code() {
         .with_ansi(false)
         .with_writer(move || writer.clone())
         .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    // For the whole process: what another thread of it meets first would otherwise be switched off for this one too.
+    tracing::subscriber::set_global_default(subscriber).unwrap();
 
     let (mut script, mut client) = Script::live().await;
     let long = format!("{}{CANARY}", "n".repeat(60));
