@@ -96,14 +96,10 @@ reasons! {
     DeletionBlocked,
     /// The deadline of a deletion passed: the remote side was left as it was.
     DeletionGaveUp,
-    /// The remote session exists and its id is recorded.
-    Provisioned,
     /// Not yet created.
     NotProvisioned,
     /// The account works.
     Ready,
-    /// The account is being started.
-    Starting,
     /// The credentials Secret does not exist.
     SecretNotFound,
     /// The credentials Secret has another type.

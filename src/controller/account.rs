@@ -4,7 +4,8 @@ use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Duration}
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
-    Api, ResourceExt,
+    Api, Resource, ResourceExt,
+    core::NamespaceResourceScope,
     runtime::{controller::Action, reflector::ObjectRef},
 };
 
@@ -19,7 +20,7 @@ use crate::{
     decide::{AccountScene, Hindrance, account::decide_account, words},
     execute::{
         kubernetes::{Problem, Trouble, within},
-        object::{patch_finalizers, patch_status, status_patch},
+        object::{patch_finalizers, patch_status, status_patch, with_finalizer, without_finalizer},
     },
     metrics::Kind,
     provider::{EventsConfig, place::Refused},
@@ -75,8 +76,7 @@ async fn pass(
     if deleting && (!held || needed_by == 0) {
         vanished(key, context);
         if held {
-            let left: Vec<String> =
-                account.finalizers().iter().filter(|f| *f != names::ACCOUNT_FINALIZER).cloned().collect();
+            let left = without_finalizer(account, names::ACCOUNT_FINALIZER);
             write_finalizers(account, context, &left, "removing the finalizer of the account").await?;
         }
         return Ok(None);
@@ -89,7 +89,7 @@ async fn pass(
     if context.sources.registry.stand(key, standing) {
         context.ring_sessions_of(key);
     }
-    let blocked_by = (deleting && needed_by > 0).then_some(needed_by);
+    let blocked_by = deleting.then_some(needed_by);
     let wait = report(key, account, context, hindrance.as_ref(), blocked_by).await?;
     Ok(Some(wait.map_or(fresh_for, |wait| wait.min(fresh_for))))
 }
@@ -144,7 +144,7 @@ async fn supply(
         Err(hindrance) => return Ok(Some(hindrance)),
     };
     if !deleting && !account.finalizers().iter().any(|f| f == names::ACCOUNT_FINALIZER) {
-        let finalizers = [account.finalizers(), &[names::ACCOUNT_FINALIZER.to_owned()]].concat();
+        let finalizers = with_finalizer(account, names::ACCOUNT_FINALIZER);
         write_finalizers(account, context, &finalizers, "adding the finalizer of the account").await?;
     }
     let settings = settings(account);
@@ -164,6 +164,14 @@ async fn supply(
     let _ = context.births.send(running);
     context.ring_sessions_of(key);
     Ok(None)
+}
+
+/// The API of a kind in the account's namespace.
+fn beside<K>(account: &WhatsAppAccount, context: &Context) -> Api<K>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+{
+    Api::namespaced(context.effects.client.clone(), &account.namespace().unwrap_or_default())
 }
 
 fn settings(account: &WhatsAppAccount) -> Settings {
@@ -186,7 +194,7 @@ fn settings(account: &WhatsAppAccount) -> Settings {
 
 async fn read_credentials(account: &WhatsAppAccount, context: &Context) -> Result<Credentials, Hindrance> {
     let name = &account.spec.credentials_secret_ref.name;
-    let api: Api<Secret> = Api::namespaced(context.effects.client.clone(), &account.namespace().unwrap_or_default());
+    let api: Api<Secret> = beside(account, context);
     let secret = match within(api.get_opt(name)).await {
         Ok(Some(secret)) => secret,
         Ok(None) => {
@@ -230,9 +238,7 @@ async fn report(
     if let Some(left) = context.looks.write_in(key, SPACING) {
         return Ok(Some(left));
     }
-    let api: Api<WhatsAppAccount> =
-        Api::namespaced(context.effects.client.clone(), &account.namespace().unwrap_or_default());
-    let written = patch_status(&api, latest, &patch).await;
+    let written = patch_status(&beside(account, context), latest, &patch).await;
     if learn(context, key, written, "writing the status of the account")? {
         context.looks.wrote(key);
         context.effects.announcer.announce(account, &notices);
@@ -263,9 +269,7 @@ async fn write_finalizers(
     what: &'static str,
 ) -> Result<(), Problem> {
     let key = ObjectRef::from_obj(account);
-    let api: Api<WhatsAppAccount> =
-        Api::namespaced(context.effects.client.clone(), &account.namespace().unwrap_or_default());
-    let written = patch_finalizers(&api, account, finalizers).await;
+    let written = patch_finalizers(&beside(account, context), account, finalizers).await;
     learn(context, &key, written, what).map(drop)
 }
 

@@ -88,12 +88,13 @@ async fn pass(session: &WhatsAppSession, context: &Context) -> Pass {
     };
     let plan = decide::decide(&scene);
     tracing::trace!(session = %ObjectRef::from_obj(session), action = ?plan.action, situation = ?plan.situation, "decided");
-    let account = context.sources.registry.get(&account_of(session));
+    let key = account_of(session);
+    let account = context.sources.registry.get(&key);
     if let Some(account) = &account {
         account.want(&uid, interest(session, &plan, id.or_else(|| desired.session_id.clone())));
     }
     keep_name(context, &mut kept, &plan, &uid, recorded.create.is_some());
-    let base_url = context.sources.accounts.get(&account_of(session)).map(|a| spelling(&a.spec.base_url));
+    let base_url = context.sources.accounts.get(&key).map(|a| spelling(&a.spec.base_url));
     let mut subject = Subject {
         session,
         recorded: &recorded,

@@ -30,6 +30,7 @@ use crate::{
 pub type WallClock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// What effects need.
+#[derive(Clone)]
 pub struct Effects {
     /// Kubernetes.
     pub client: Client,

@@ -99,6 +99,16 @@ where
     within(api.patch_status(&object.name_any(), &params(), &Patch::Merge(&body))).await
 }
 
+/// An object's finalizers and this one.
+pub fn with_finalizer<K: Resource>(object: &K, finalizer: &str) -> Vec<String> {
+    object.finalizers().iter().cloned().chain([finalizer.to_owned()]).collect()
+}
+
+/// An object's finalizers but this one.
+pub fn without_finalizer<K: Resource>(object: &K, finalizer: &str) -> Vec<String> {
+    object.finalizers().iter().filter(|other| *other != finalizer).cloned().collect()
+}
+
 /// Merge-patches an object's finalizers as of the version at hand.
 ///
 /// # Errors
@@ -206,14 +216,13 @@ impl Effects {
 
     pub(super) async fn add_finalizer(&self, subject: &Subject<'_>) -> Result<Step, Problem> {
         let session = subject.session;
-        let finalizers = [session.finalizers(), &[names::SESSION_FINALIZER.to_owned()]].concat();
+        let finalizers = with_finalizer(session, names::SESSION_FINALIZER);
         self.write_finalizers(session, &finalizers, "adding the finalizer").await
     }
 
     pub(super) async fn remove_finalizer(&self, subject: &Subject<'_>, plan: &Plan) -> Result<Step, Problem> {
         let session = subject.session;
-        let left: Vec<String> =
-            session.finalizers().iter().filter(|f| *f != names::SESSION_FINALIZER).cloned().collect();
+        let left = without_finalizer(session, names::SESSION_FINALIZER);
         let step = self.write_finalizers(session, &left, "removing the finalizer").await?;
         self.announcer.announce(session, &plan.notices);
         Ok(if left.is_empty() { self.gone(session) } else { step })

@@ -25,7 +25,7 @@ impl Effects {
         }
         // From here on this attempt may have left, whatever becomes of this reconcile.
         subject.memory.sent_attempt = Some(attempt);
-        let effects = self.handle();
+        let effects = self.clone();
         let (session, recorded, name) = (subject.session.clone(), subject.recorded.clone(), name.to_owned());
         let mut plan = plan.clone();
         let sending = self.tasks.spawn(async move {
@@ -71,19 +71,5 @@ impl Effects {
             Err(error) => subject.memory.failed(&error, self.now(), rand::random()),
         }
         Ok(Step::Again)
-    }
-}
-
-impl Effects {
-    /// The same effects for a task that outlives the caller.
-    fn handle(&self) -> Self {
-        Self {
-            client: self.client.clone(),
-            sources: self.sources.clone(),
-            bells: self.bells.clone(),
-            announcer: self.announcer.clone(),
-            tasks: self.tasks.clone(),
-            wall: self.wall.clone(),
-        }
     }
 }

@@ -97,21 +97,21 @@ impl Sources {
         (spelling(&account.spec.base_url) == base_url).then(|| account.spec.session_name_prefix.clone())
     }
 
+    /// Objects other than `uid` that have recorded this remote session of that provider, by their uid.
+    fn claimants(&self, id: &SessionId, uid: &str, base_url: &str) -> impl Iterator<Item = (String, index::Entry)> {
+        let others = self.index.claimants(id.as_str(), uid).into_iter();
+        others.filter(move |(_, other)| self.same_tenant(&other.account, base_url).is_some())
+    }
+
     /// Whether an object other than `uid` has recorded this remote session of that provider.
     fn is_claimed(&self, id: &SessionId, uid: &str, base_url: &str) -> bool {
-        let others = self.index.claimants(id.as_str(), uid);
-        others.iter().any(|(_, other)| self.same_tenant(&other.account, base_url).is_some())
+        self.claimants(id, uid, base_url).next().is_some()
     }
 
     /// Whether another object has recorded the same session, and has the better claim: the older one, then the lower uid.
     fn is_outclaimed(&self, id: &SessionId, desired: &Desired, base_url: &str) -> bool {
         let mine = (desired.created, &desired.uid);
-        let others = self.index.claimants(id.as_str(), &desired.uid);
-        let better = |(uid, other): &(String, index::Entry)| (other.created, uid) < mine;
-        others
-            .iter()
-            .filter(|other| better(other))
-            .any(|(_, other)| self.same_tenant(&other.account, base_url).is_some())
+        self.claimants(id, &desired.uid, base_url).any(|(uid, other)| (other.created, &uid) < mine)
     }
 
     /// An older object without an id that wants the same remote name. Its name is told within its own namespace only.
