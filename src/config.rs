@@ -52,6 +52,15 @@ pub struct Config {
     /// Where /livez and /readyz are served; nowhere without it.
     #[arg(long, value_name = "HOST:PORT", env = "WHATSAPP_OPERATOR_HEALTH_ADDRESS", default_value = "", hide_default_value = true, value_parser = address)]
     pub health_address: String,
+    /// Work only while holding a Lease, so that a second replica can stand by.
+    #[arg(long, env = "WHATSAPP_OPERATOR_LEADER_ELECT")]
+    pub leader_elect: bool,
+    /// Namespace of the Lease; that of the Pod without it.
+    #[arg(long, value_name = "NS", env = "WHATSAPP_OPERATOR_LEASE_NAMESPACE", value_parser = namespace)]
+    pub lease_namespace: Option<String>,
+    /// Name of the Lease: operators of one name and namespace share the work, others must not.
+    #[arg(long, value_name = "NAME", env = "WHATSAPP_OPERATOR_LEASE_NAME", default_value = "whatsapp-operator", value_parser = object_name)]
+    pub lease_name: String,
     /// How much is logged. Of debug and trace only the operator's own lines, because those of libraries hold secrets.
     #[arg(long, value_enum, env = "WHATSAPP_OPERATOR_LOG_LEVEL", default_value_t = LogLevel::Info)]
     pub log_level: LogLevel,
@@ -99,12 +108,22 @@ fn address(text: &str) -> Result<String, String> {
     if fits { Ok(text.to_owned()) } else { Err("not HOST:PORT such as 0.0.0.0:8080 or [::]:8080".to_owned()) }
 }
 
-fn namespace(text: &str) -> Result<String, String> {
-    let fits = (1..=63).contains(&text.len())
+/// RFC 1123, without its bound.
+fn is_label(text: &str) -> bool {
+    !text.is_empty()
         && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
         && !text.starts_with('-')
-        && !text.ends_with('-');
+        && !text.ends_with('-')
+}
+
+fn namespace(text: &str) -> Result<String, String> {
+    let fits = text.len() <= 63 && is_label(text);
     if fits { Ok(text.to_owned()) } else { Err("not the name of a namespace".to_owned()) }
+}
+
+fn object_name(text: &str) -> Result<String, String> {
+    let fits = text.len() <= 253 && text.split('.').all(is_label);
+    if fits { Ok(text.to_owned()) } else { Err("not the name of an object".to_owned()) }
 }
 
 #[cfg(test)]
@@ -122,6 +141,7 @@ mod tests {
         assert_eq!(config.allowed_hosts, ["api.actiwapi.com"]);
         assert_eq!(config.deletion_deadline, Duration::from_mins(10));
         assert_eq!(config.settle_time, Duration::from_secs(15));
+        assert!(!config.leader_elect && config.lease_namespace.is_none() && config.lease_name == "whatsapp-operator");
         assert!(config.metrics_address.is_empty() && config.health_address.is_empty(), "nothing listens");
     }
 
@@ -147,6 +167,8 @@ mod tests {
             (&["--health-address", "localhost:http"], "not HOST:PORT"),
             (&["--health-address", "127.0.0.1:65536"], "not HOST:PORT"),
             (&["--health-address", "http://localhost:80"], "not HOST:PORT"),
+            (&["--lease-name", "a_b"], "not the name of an object"),
+            (&["--lease-namespace", "a.b"], "not the name of a namespace"),
             (&["--alow-insecure-urls"], "unexpected argument"),
         ] {
             let error = parsed(args).unwrap_err().to_string();

@@ -7,8 +7,9 @@ use k8s_openapi::jiff::Timestamp;
 use kube::Client;
 use tokio_util::sync::CancellationToken;
 use whatsapp_operator::{
+    api::names,
     config::{Config, LogFormat},
-    controller::{self, Open, Parts},
+    controller::{self, Fenced, Open, Parts},
     decide::Policy,
     metrics::{Metered, Metrics, OPEN_METRICS},
     provider::{
@@ -18,9 +19,12 @@ use whatsapp_operator::{
         reach::{Addresses, Reach},
     },
     runtime::{
-        Readiness, Supervisor,
+        Leadership, Readiness, Supervisor,
         http::{self, Answer, Page, Pages},
-        shutdown, telemetry,
+        lease::{self, Election, Named},
+        shutdown,
+        supervisor::Ended,
+        telemetry,
     },
 };
 
@@ -33,7 +37,8 @@ async fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(sentence) => {
             tracing::error!("{sentence}");
-            ExitCode::FAILURE
+            // At once: what still runs is not waited for, and least of all by a replica that lost its lease.
+            std::process::exit(1)
         }
     }
 }
@@ -42,21 +47,31 @@ async fn run(config: Config) -> Result<(), String> {
     // Before the first client: reqwest and the WebSocket use the process's provider and panic without one.
     rustls::crypto::ring::default_provider().install_default().map_err(|_| "a TLS provider is installed already")?;
     let stop = shutdown::on_signal().map_err(|error| format!("signals cannot be handled: {error}"))?;
+    let lease_namespace = lease_namespace(&config)?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting");
     let readiness = Arc::new(Readiness::new("Kubernetes has not answered yet"));
     let mut supervisor = Supervisor::new(stop.clone());
     let metrics = Arc::new(Metrics::new());
     serve(&config, &readiness, &metrics, &mut supervisor, &stop).await?;
-    let client = client().await?;
+    let (cluster, client) = cluster().await?;
     let reach = reach(&config)?;
     let addresses = reach.addresses.clone();
-    let counting = metrics.clone();
+    let (election, leadership) = match &lease_namespace {
+        Some(namespace) => {
+            let lease = Named::new(client, namespace, &config.lease_name, names::MANAGER);
+            let (election, leadership) = Election::new(lease, lease::identity(), lease::boot_clock(), Timestamp::now);
+            (Some(election), leadership)
+        }
+        None => (None, Leadership::always()),
+    };
+    let (counting, leading) = (metrics.clone(), leadership.clone());
     let open: Open = Arc::new(move |url| {
         let http = Http::new(url, Limits::default(), &reach).map_err(|error| error.to_string())?;
-        Ok(Arc::new(Metered::new(Arc::new(http), counting.clone())) as Arc<dyn Provider>)
+        let fenced = Fenced::new(Arc::new(http), leading.clone());
+        Ok(Arc::new(Metered::new(Arc::new(fenced), counting.clone())) as Arc<dyn Provider>)
     });
     let parts = Parts {
-        client,
+        client: lease::fenced(cluster, leadership.clone()).map_err(|error| no_client(&error))?,
         namespaces: config.watch_namespaces,
         policy: Policy {
             settle: config.settle_time,
@@ -68,11 +83,63 @@ async fn run(config: Config) -> Result<(), String> {
         open,
         wall: Arc::new(Timestamp::now),
         readiness,
-        metrics,
+        metrics: metrics.clone(),
+        leadership: leadership.clone(),
     };
-    controller::run(parts, supervisor, stop).await.map_err(|ended| ended.to_string())?;
+    tokio::spawn(async move {
+        leadership.acquired().await;
+        metrics.leads();
+    });
+    let work = controller::run(parts, supervisor, stop.clone());
+    match election {
+        Some(election) => elected(election, work, stop).await?,
+        None => work.await.map(drop).map_err(|ended| ended.to_string())?,
+    }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Works as long as the lease is not lost, and releases it once nothing that was begun under it is under way.
+async fn elected(
+    election: Election<Named>,
+    work: impl Future<Output = Result<bool, Ended>>,
+    stop: CancellationToken,
+) -> Result<(), String> {
+    let drained = CancellationToken::new();
+    let election = tokio::spawn(election.run(stop, drained.clone()));
+    let abandon = election.abort_handle();
+    let held = async {
+        match election.await {
+            Ok(ended) => ended.map_err(|lost| lost.to_string()),
+            Err(ended) if ended.is_cancelled() => Ok(()),
+            Err(_) => Err("the task that keeps the lease panicked".to_owned()),
+        }
+    };
+    let worked = async {
+        if work.await.map_err(|ended| ended.to_string())? {
+            drained.cancel();
+        } else {
+            // It ends by itself, by when what is still under way has ended, too.
+            abandon.abort();
+        }
+        Ok(())
+    };
+    tokio::try_join!(held, worked).map(drop)
+}
+
+/// Where the lease is, if there shall be one.
+fn lease_namespace(config: &Config) -> Result<Option<String>, String> {
+    const OWN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
+    if !config.leader_elect {
+        return Ok(None);
+    }
+    if let Some(namespace) = &config.lease_namespace {
+        return Ok(Some(namespace.clone()));
+    }
+    match std::fs::read_to_string(OWN) {
+        Ok(namespace) if !namespace.trim().is_empty() => Ok(Some(namespace.trim().to_owned())),
+        _ => Err(format!("--leader-elect outside of a cluster needs --lease-namespace: {OWN} cannot be read")),
+    }
 }
 
 /// Serves the probes and the metrics, where that is asked for.
@@ -90,7 +157,7 @@ async fn serve(
         (
             "/readyz",
             Arc::new(move || match readiness.get() {
-                Ok(()) => Answer::line(true, "ready"),
+                Ok(how) => Answer::line(true, how),
                 Err(why_not) => Answer::line(false, why_not),
             }),
         ),
@@ -125,19 +192,24 @@ fn reach(config: &Config) -> Result<Reach, String> {
     reach.trusting(&pem).map_err(|error| told(&error))
 }
 
-/// A client that was answered once: a wrong address is better told at the start than in a loop.
-async fn client() -> Result<Client, String> {
+fn no_client(error: &kube::Error) -> String {
+    format!("the Kubernetes client cannot be made: {error}")
+}
+
+/// How to reach Kubernetes, and a client that was answered once: a wrong address is better told at the start than in a
+/// loop.
+async fn cluster() -> Result<(kube::Config, Client), String> {
     let mut config = kube::Config::infer().await.map_err(|error| {
         format!("no Kubernetes configuration can be read, tried KUBECONFIG or ~/.kube/config, then the in-cluster files: {error}")
     })?;
     // Retries are the reconcile's business: hidden ones hold it up for minutes.
     config.default_retry = false;
     let address = config.cluster_url.to_string();
-    let client = Client::try_from(config).map_err(|error| format!("the Kubernetes client cannot be made: {error}"))?;
+    let client = Client::try_from(config.clone()).map_err(|error| no_client(&error))?;
     match tokio::time::timeout(std::time::Duration::from_secs(10), client.apiserver_version()).await {
         Ok(Ok(version)) => {
             tracing::info!(server = version.git_version, "connected to Kubernetes");
-            Ok(client)
+            Ok((config, client))
         }
         Ok(Err(error)) => Err(format!("Kubernetes at {address} does not answer: {error}")),
         Err(_) => Err(format!("Kubernetes at {address} does not answer within 10 s")),

@@ -39,8 +39,8 @@ pub struct Context {
     pub looks: Looks,
     /// Brings accounts to life.
     pub births: mpsc::UnboundedSender<Arc<Account>>,
-    /// True once both kinds were listed: before, nobody knows who claims what.
-    pub synced: watch::Receiver<bool>,
+    /// True once both kinds were listed, before which nobody knows who claims what, and once this replica leads.
+    pub at_work: watch::Receiver<bool>,
     /// Counts.
     pub metrics: Arc<Metrics>,
     /// Cancelled when the process is asked to stop.
@@ -48,12 +48,13 @@ pub struct Context {
 }
 
 impl Context {
-    /// Waits until the caches are complete; false when the process is on its way out before they are.
-    pub async fn synced(&self) -> bool {
-        let mut synced = self.synced.clone();
+    /// Waits until the caches are complete and this replica leads; false when the process is on its way out before.
+    /// What is read after that is what counts, not what was there before.
+    pub async fn at_work(&self) -> bool {
+        let mut at_work = self.at_work.clone();
         tokio::select! {
             biased;
-            complete = synced.wait_for(|synced| *synced) => complete.is_ok(),
+            begun = at_work.wait_for(|at_work| *at_work) => begun.is_ok(),
             () = self.stop.cancelled() => false,
         }
     }

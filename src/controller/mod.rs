@@ -1,13 +1,15 @@
 //! Wires caches, accounts and reconciles together and runs them.
 //!
 //! `watch` follows objects, `session` and `account` are the two reconciles, `memories` and `looks` are what is remembered
-//! between two of them, `context` is what both share.
+//! between two of them, `context` is what both share; `fenced` and `takeover` are about replicas of which one leads.
 
 mod account;
 pub mod context;
+mod fenced;
 mod looks;
 mod memories;
 mod session;
+mod takeover;
 pub mod watch;
 
 use std::{
@@ -37,6 +39,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use context::{Context, Open};
+pub use fenced::Fenced;
 
 use self::{looks::Looks, watch::Change};
 use crate::{
@@ -47,7 +50,7 @@ use crate::{
     metrics::Metrics,
     observe::{Cache, Index, Sources, account_of},
     provider::place::Places,
-    runtime::{Readiness, Supervisor, supervisor::Ended},
+    runtime::{Leadership, Readiness, Supervisor, supervisor::Ended},
 };
 
 /// For calls in flight when the process is asked to stop: longer than one call to the provider may take.
@@ -76,18 +79,20 @@ pub struct Parts {
     pub readiness: Arc<Readiness>,
     /// Counts.
     pub metrics: Arc<Metrics>,
+    /// Whether this replica works, or stands by.
+    pub leadership: Leadership,
 }
 
-/// Runs the operator until `stop`.
+/// Runs the operator until `stop`; whether everything that was begun has ended then.
 ///
 /// # Errors
 /// When a part of it ended unasked.
-pub async fn run(parts: Parts, mut supervisor: Supervisor, stop: CancellationToken) -> Result<(), Ended> {
-    let Parts { client, namespaces, policy, places, open, wall, readiness, metrics } = parts;
+pub async fn run(parts: Parts, mut supervisor: Supervisor, stop: CancellationToken) -> Result<bool, Ended> {
+    let Parts { client, namespaces, policy, places, open, wall, readiness, metrics, leadership } = parts;
     readiness.not_yet("the CustomResourceDefinitions of actiwapi.com have not been found yet");
     tokio::select! {
         biased;
-        () = stop.cancelled() => return Ok(()),
+        () = stop.cancelled() => return Ok(true),
         ended = supervisor.fault() => return Err(ended),
         () = wait_for_crds(&client, &namespaces) => {}
     }
@@ -109,11 +114,11 @@ pub async fn run(parts: Parts, mut supervisor: Supervisor, stop: CancellationTok
         Effects { client: client.clone(), sources: sources.clone(), bells, announcer, tasks: tasks.clone(), wall };
     let (births, born) = mpsc::unbounded_channel();
     let (synced_tx, synced) = channel::channel(false);
+    let (at_work_tx, at_work) = channel::channel(false);
     let followed = (sources.clone(), metrics.clone());
     let (sessions_synced, accounts_synced) = both(move || {
         followed.1.follow(followed.0.clone());
         synced_tx.send_replace(true);
-        readiness.ready();
     });
     let context = Arc::new(Context {
         effects,
@@ -124,7 +129,7 @@ pub async fn run(parts: Parts, mut supervisor: Supervisor, stop: CancellationTok
         memories: memories::Memories::default(),
         looks: Looks::default(),
         births,
-        synced,
+        at_work,
         metrics,
         stop: stop.clone(),
     });
@@ -150,14 +155,48 @@ pub async fn run(parts: Parts, mut supervisor: Supervisor, stop: CancellationTok
     supervisor.spawn("accounts", until(controller, stop.clone()));
     supervisor.spawn("births", raise(born, context.clone(), stop.clone()));
     supervisor.spawn("events", send(sender, stop.clone()));
+    let start = begin(client, namespaces.clone(), context, leadership, readiness, synced, at_work_tx);
+    supervisor.spawn("leadership", async move {
+        let start = tokio::select! {
+            biased;
+            () = stop.cancelled() => None,
+            start = start => Some(start),
+        };
+        stop.cancelled().await;
+        drop(start);
+    });
     tracing::info!(namespaces = ?namespaces, "watching");
     let ended = supervisor.run(GRACE).await;
     // Whatever was sent is recorded before the process goes.
     tasks.close();
-    if tokio::time::timeout(RECORDING, tasks.wait()).await.is_err() {
+    let recorded = tokio::time::timeout(RECORDING, tasks.wait()).await.is_ok();
+    if !recorded {
         tracing::warn!("a create is still under way; its outcome is found again after the next start");
     }
-    ended
+    ended.map(|ended| ended && recorded)
+}
+
+/// Sets the reconciles to work once the caches are complete and this replica leads. The caches of a stand-by are kept
+/// up by its watches, and it is ready with them.
+async fn begin(
+    client: Client,
+    namespaces: Vec<String>,
+    context: Arc<Context>,
+    leadership: Leadership,
+    readiness: Arc<Readiness>,
+    mut synced: channel::Receiver<bool>,
+    at_work: channel::Sender<bool>,
+) -> channel::Sender<bool> {
+    // Its sender lives in the watches, which go on until the end.
+    let _ = synced.wait_for(|synced| *synced).await;
+    if !leadership.is_unshared() {
+        readiness.ready("ready, standing by");
+        leadership.acquired().await;
+        takeover::catch_up(&client, &namespaces, &context).await;
+    }
+    readiness.ready("ready");
+    at_work.send_replace(true);
+    at_work
 }
 
 async fn wait_for_crds(client: &Client, namespaces: &[String]) {

@@ -14,7 +14,7 @@ use std::{
 
 use prometheus_client::{
     encoding::text,
-    metrics::{counter::Counter, family::Family, histogram::Histogram, info::Info},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
     registry::{Registry, Unit},
 };
 use tokio::time::Instant;
@@ -38,6 +38,7 @@ type Histograms = Family<Labels<1>, Histogram, fn() -> Histogram>;
 /// All metrics of this process.
 pub struct Metrics {
     registry: Registry,
+    leader: Gauge,
     calls: Family<Labels<2>, Counter>,
     call_seconds: Histograms,
     reconciles: Family<Labels<2>, Counter>,
@@ -60,9 +61,11 @@ impl Metrics {
         let call_seconds = Histograms::new_with_constructor(|| Histogram::new(CALL_SECONDS));
         let reconciles = Family::default();
         let reconcile_seconds = Histograms::new_with_constructor(|| Histogram::new(RECONCILE_SECONDS));
+        let leader = Gauge::default();
         let live = Arc::new(OnceLock::new());
         // The registry ends each help text with a full stop.
         registry.register("build", "The version that runs", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+        registry.register("leader", "Whether this replica works, or stands by", leader.clone());
         registry.register("provider_requests", "Calls to the provider by what came of them", calls.clone());
         registry.register_with_unit(
             "provider_request",
@@ -78,7 +81,7 @@ impl Metrics {
             reconcile_seconds.clone(),
         );
         registry.register_collector(Box::new(Live(live.clone())));
-        let metrics = Self { registry, calls, call_seconds, reconciles, reconcile_seconds, live };
+        let metrics = Self { registry, leader, calls, call_seconds, reconciles, reconcile_seconds, live };
         for route in ROUTES {
             let _ = metrics.calls.get_or_create_owned(&[("route", route), ("outcome", "ok")]);
             let _ = metrics.call_seconds.get_or_create_owned(&[("route", route)]);
@@ -90,6 +93,11 @@ impl Metrics {
             let _ = metrics.reconcile_seconds.get_or_create_owned(&[("kind", kind.word())]);
         }
         metrics
+    }
+
+    /// This replica leads from now on.
+    pub fn leads(&self) {
+        self.leader.set(1);
     }
 
     /// Tells about these objects from now on, once: they must have been read completely, because half a count is a lie.
@@ -164,6 +172,7 @@ mod tests {
         let text = Metrics::new().text().unwrap();
         for line in [
             concat!("whatsapp_operator_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
+            "whatsapp_operator_leader 0",
             "whatsapp_operator_provider_requests_total{route=\"create\",outcome=\"ok\"} 0",
             "whatsapp_operator_provider_request_seconds_count{route=\"list\"} 0",
             "whatsapp_operator_reconciles_total{kind=\"WhatsAppSession\",outcome=\"error\"} 0",

@@ -1,7 +1,7 @@
 //! Objects as last seen: the watch, overlaid by what our own writes returned until the watch has caught up.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -68,6 +68,20 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Cache<K> {
     /// The watch said that the object is gone.
     pub fn forget(&self, key: &ObjectRef<K>) {
         self.overlay().remove(key);
+    }
+
+    /// Takes in a complete list of what there was at one version, which the watch may lie behind; returns what it told
+    /// anew. What the watch knows beyond that version stays.
+    pub fn catch_up(&self, listed: Vec<K>, at: u64) -> Vec<Arc<K>> {
+        let uids: HashSet<Option<String>> = listed.iter().map(ResourceExt::uid).collect();
+        for known in self.all() {
+            if version(&*known) <= at && !uids.contains(&known.uid()) {
+                self.bury(&known);
+            }
+        }
+        let newer =
+            |object: &K| self.get(&ObjectRef::from_obj(object)).is_none_or(|known| version(&*known) < version(object));
+        listed.into_iter().filter(newer).collect::<Vec<_>>().into_iter().map(|object| self.learn(object)).collect()
     }
 
     /// All objects, each as it is now.
@@ -161,6 +175,27 @@ mod tests {
         writer.apply_watcher_event(&Event::Delete(of("first", "11")));
         writer.apply_watcher_event(&Event::Apply(of("second", "12")));
         assert_eq!(seen().as_deref(), Some("12"));
+    }
+
+    #[test]
+    fn a_list_tells_what_a_slow_watch_does_not_and_takes_back_nothing() {
+        let (store, mut writer) = reflector::store();
+        let cache = Cache::new(store);
+        let named = |name: &str, version: &str| {
+            let mut object = of(name, version);
+            object.metadata.name = Some(name.to_owned());
+            object
+        };
+        for object in [named("changed", "3"), named("ahead", "12"), named("gone", "4"), named("younger", "11")] {
+            writer.apply_watcher_event(&Event::Apply(object));
+        }
+        let news = cache.catch_up(vec![named("changed", "9"), named("ahead", "5")], 10);
+        assert_eq!(news.iter().map(|object| object.name_any()).collect::<Vec<_>>(), ["changed"]);
+        let seen = |name: &str| cache.get(&ObjectRef::from_obj(&named(name, "1"))).and_then(|o| o.resource_version());
+        assert_eq!(seen("changed").as_deref(), Some("9"));
+        assert_eq!(seen("ahead").as_deref(), Some("12"));
+        assert_eq!(seen("gone"), None);
+        assert_eq!(seen("younger").as_deref(), Some("11"), "it was made after the list");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 /// Told by whoever starts, asked by a probe.
 #[derive(Debug)]
-pub struct Readiness(Mutex<Result<(), &'static str>>);
+pub struct Readiness(Mutex<Result<&'static str, &'static str>>);
 
 impl Readiness {
     /// Not ready, because of this.
@@ -13,7 +13,7 @@ impl Readiness {
         Self(Mutex::new(Err(why_not)))
     }
 
-    fn set(&self, to: Result<(), &'static str>) {
+    fn set(&self, to: Result<&'static str, &'static str>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = to;
     }
 
@@ -22,16 +22,16 @@ impl Readiness {
         self.set(Err(why_not));
     }
 
-    /// Ready.
-    pub fn ready(&self) {
-        self.set(Ok(()));
+    /// Ready, and for what.
+    pub fn ready(&self, how: &'static str) {
+        self.set(Ok(how));
     }
 
-    /// Whether it is, or why not.
+    /// Whether it is, and how, or why not.
     ///
     /// # Errors
     /// The reason why it is not.
-    pub fn get(&self) -> Result<(), &'static str> {
+    pub fn get(&self) -> Result<&'static str, &'static str> {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -46,11 +46,11 @@ impl Supervisor {
         }
     }
 
-    /// Waits until `stop`, then for the tasks to end, at most `grace` long.
+    /// Waits until `stop`, then for the tasks to end, at most `grace` long; whether they did.
     ///
     /// # Errors
     /// When a task ended before it was asked to.
-    pub async fn run(mut self, grace: Duration) -> Result<(), Ended> {
+    pub async fn run(mut self, grace: Duration) -> Result<bool, Ended> {
         let stop = self.stop.clone();
         tokio::select! {
             biased;
@@ -58,10 +58,11 @@ impl Supervisor {
             ended = self.fault() => return Err(ended),
         }
         let drained = async { while self.tasks.join_next().await.is_some() {} };
-        if timeout(grace, drained).await.is_err() {
+        let ended = timeout(grace, drained).await.is_ok();
+        if !ended {
             tracing::warn!(?grace, "not everything ended in time; what was begun is found again after the next start");
         }
-        Ok(())
+        Ok(ended)
     }
 }
 
@@ -84,6 +85,6 @@ mod tests {
         let mut supervisor = Supervisor::new(stop.clone());
         supervisor.spawn("stubborn", std::future::pending());
         stop.cancel();
-        supervisor.run(Duration::from_secs(1)).await.unwrap();
+        assert!(!supervisor.run(Duration::from_secs(1)).await.unwrap());
     }
 }

@@ -233,11 +233,7 @@ impl<L: Leases> Election<L> {
         }
     }
 
-    async fn call<T>(
-        &self,
-        patience: Duration,
-        call: impl Future<Output = Result<T, Trouble>>,
-    ) -> Result<T, Trouble> {
+    async fn call<T>(&self, patience: Duration, call: impl Future<Output = Result<T, Trouble>>) -> Result<T, Trouble> {
         timeout(patience, call).await.unwrap_or(Err(Trouble::Timeout))
     }
 

@@ -57,11 +57,7 @@ impl Leases for Named {
 /// When the configuration makes no client.
 pub fn fenced(config: kube::Config, leadership: Leadership) -> Result<Client, kube::Error> {
     let fence = FilterLayer::new(move |request: Request<Body>| {
-        if request.method() == Method::GET || leadership.is_held() {
-            Ok(request)
-        } else {
-            Err(BoxError::from(Refused))
-        }
+        if request.method() == Method::GET || leadership.is_held() { Ok(request) } else { Err(BoxError::from(Refused)) }
     });
     Ok(ClientBuilder::try_from(config)?.with_layer(&fence).build())
 }

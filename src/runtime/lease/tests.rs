@@ -157,8 +157,7 @@ fn replica(api: &Api, name: &str) -> Replica {
 fn with_wall(api: &Api, name: &str, wall: fn() -> Timestamp) -> Replica {
     let (begun, suspended) = (Instant::now(), Arc::new(AtomicU64::new(0)));
     let jumps = suspended.clone();
-    let clock: Clock =
-        Arc::new(move || begun.elapsed() + Duration::from_millis(1000 + jumps.load(Ordering::Relaxed)));
+    let clock: Clock = Arc::new(move || begun.elapsed() + Duration::from_millis(1000 + jumps.load(Ordering::Relaxed)));
     let (election, leadership) = Election::new(api.clone(), name.to_owned(), clock, wall);
     let (stop, drained) = (CancellationToken::new(), CancellationToken::new());
     let run = tokio::spawn(election.run(stop.clone(), drained.clone()));
