@@ -1,6 +1,6 @@
 # The doors of the project. Everything behind them is cargo and two scripts.
 .DEFAULT_GOAL := help
-.PHONY: help prerequisites control-plane helm demo test lint generate clean
+.PHONY: help prerequisites control-plane helm demo image test lint generate clean
 
 # Passed on to the demo, whether given to make or in the environment.
 export KEEP DEMO_KUBECONFIG
@@ -21,6 +21,9 @@ demo: prerequisites ## Pair a session on a simulated provider (KEEP=1, DEMO_KUBE
 	@if [ -z "$$DEMO_KUBECONFIG" ]; then hack/control-plane/build.sh demo >/dev/null; fi
 	@cargo build --locked -p whatsapp-operator -p whatsapp-operator-devkit --bin whatsapp-operator --bin demo
 	@cargo run --locked --quiet -p whatsapp-operator-devkit --bin demo
+
+image: ## Build the image into target/image/ (IMAGE_BASE=host without a registry, IMAGE_TOOL, IMAGE_TAG)
+	@hack/image/build.sh
 
 # Most tests wait for servers, so more of them run at once than there are processors.
 export RUST_TEST_THREADS ?= 6
