@@ -31,7 +31,7 @@ RUN set -eu; cd /root.image; \
     cat /usr/share/ca-certificates/mozilla/*.crt >etc/ssl/certs/ca-certificates.crt; \
     echo 'hosts: files dns' >etc/nsswitch.conf; \
     chmod 0444 etc/ssl/certs/ca-certificates.crt etc/nsswitch.conf; \
-    find . -type d -exec chmod 0555 {} +; \
+    find . -type d -exec chmod 0755 {} +; \
     find . -exec touch --no-dereference --date "@$SOURCE_DATE_EPOCH" {} +
 
 FROM scratch

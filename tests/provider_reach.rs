@@ -22,7 +22,7 @@ use tokio_tungstenite::{accept_async, tungstenite::Message};
 use whatsapp_operator::provider::{
     Class, EventsConfig, Limits, Provider, SocketEvent, Token,
     http::Http,
-    reach::{Addresses, NO_ADDRESS, Reach},
+    reach::{Addresses, INVALID_CERTIFICATE, NO_ADDRESS, Reach, UNKNOWN_AUTHORITY},
 };
 
 /// A provider with a certificate of a private authority: an empty list for whoever asks, and a socket that accepts.
@@ -172,11 +172,17 @@ async fn stream(http: &Http) -> Result<(), Class> {
 async fn a_private_authority_is_believed_by_both_only_when_it_is_named() {
     let provider = Private::start().await;
     let strange = provider.http(&Reach::anywhere());
-    assert_eq!(strange.list(&Token::new("t"), 1, 100).await.unwrap_err().class, Class::NotSent);
+    let error = strange.list(&Token::new("t"), 1, 100).await.unwrap_err();
+    assert_eq!((error.class, error.message.as_str()), (Class::NotSent, UNKNOWN_AUTHORITY));
     assert_eq!(stream(&strange).await, Err(Class::NotSent));
     let named = provider.http(&Reach::anywhere().trusting(provider.authority.as_bytes()).unwrap());
     assert_eq!(named.list(&Token::new("t"), 1, 100).await.unwrap().total, Some(0));
     assert_eq!(stream(&named).await, Ok(()));
+    let base = format!("https://127.0.0.1:{}", provider.address.port());
+    let reach = Reach::anywhere().trusting(provider.authority.as_bytes()).unwrap();
+    let misnamed = Http::new(&base.parse().unwrap(), Limits::default(), &reach).unwrap();
+    let error = misnamed.list(&Token::new("t"), 1, 100).await.unwrap_err();
+    assert_eq!((error.class, error.message.as_str()), (Class::NotSent, INVALID_CERTIFICATE));
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@
 # IMAGE_NAME   default whatsapp-operator
 # IMAGE_TAG    default the version in Cargo.toml
 # IMAGE_OUT    default target/image
+# IMAGE_SOURCE where the source is, as a URL, for the label of that name; default none
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -66,6 +67,7 @@ if commit=$(git rev-parse HEAD 2>/dev/null); then
   epoch=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
 fi
 arguments=(--build-arg "VERSION=$version" --build-arg "REVISION=$revision" --build-arg "SOURCE_DATE_EPOCH=$epoch")
+if [[ -n ${IMAGE_SOURCE:-} ]]; then arguments+=(--label "org.opencontainers.image.source=$IMAGE_SOURCE"); fi
 
 printf 'image: building %s with %s, builder from the %s\n' "$name" "$tool" "$base" >&2
 mkdir -p "$out"
@@ -78,7 +80,7 @@ case $tool in
     ;;
   podman | buildah)
     command=("$tool")
-    timestamp=(--timestamp "$epoch")
+    timestamp=(--timestamp "$epoch" --identity-label=false)
     if [[ $base == host ]]; then
       # Beside whatever else is built here, and on any file system.
       mkdir -p "$cache/tmp"
@@ -89,9 +91,12 @@ case $tool in
       mapfile -t options <<<"$options"
       arguments+=(--isolation chroot "${options[@]}")
     fi
-    "${command[@]}" build --layers=false --file Dockerfile "${timestamp[@]}" "${arguments[@]}" --tag "localhost/$name" . >&2
-    "${command[@]}" push --quiet "localhost/$name" "docker-archive:$archive:$name" >&2
-    "${command[@]}" rmi "localhost/$name" >/dev/null
+    # Without a name, because the archive would get that one as well.
+    "${command[@]}" build --layers=false --file Dockerfile "${timestamp[@]}" "${arguments[@]}" --iidfile "$out/id" . >&2
+    id=$(<"$out/id")
+    "${command[@]}" push --quiet "$id" "docker-archive:$archive:$name" >&2
+    "${command[@]}" rmi "$id" >/dev/null
+    rm "$out/id"
     ;;
 esac
 

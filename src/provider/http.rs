@@ -21,7 +21,7 @@ use url::Url;
 use super::{
     ApiKey, Class, Error, EventsConfig, Limits, Page, Password, Provider, RemoteSession, SessionId, SocketEvent,
     Subscription, Token, Tokens, Usage,
-    reach::{NO_ADDRESS, Reach},
+    reach::{NO_ADDRESS, Reach, distrusted},
     socket::{self, Dial},
     wire::{self, Answer},
 };
@@ -185,6 +185,7 @@ fn lost(error: &reqwest::Error) -> Error {
     let class = if error.is_builder() || error.is_connect() { Class::NotSent } else { Class::Lost };
     debug!(?class, cause = cause.map(tracing::field::display), "no complete answer");
     let refused = cause.map(ToString::to_string).filter(|text| text == NO_ADDRESS);
+    let refused = refused.or_else(|| distrusted(error).map(ToOwned::to_owned));
     Error { message: refused.unwrap_or_default(), ..Error::of(class) }
 }
 

@@ -11,7 +11,7 @@ use std::{
 use ipnet::IpNet;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use rustls::{
-    ClientConfig, RootCertStore,
+    CertificateError, ClientConfig, RootCertStore,
     pki_types::{CertificateDer, pem::PemObject},
 };
 use tokio::net::lookup_host;
@@ -20,6 +20,30 @@ use super::socket::Admit;
 
 /// What is said of a name that leads nowhere one may go.
 pub const NO_ADDRESS: &str = "its name leads to no public address; see the operator's --allowed-cidr";
+
+/// What is said of a certificate that nobody known here vouches for.
+pub const UNKNOWN_AUTHORITY: &str = "its certificate is of no known authority; see the operator's --provider-ca-file";
+
+/// What is said of a certificate that is not meant for the name or not for today.
+pub const INVALID_CERTIFICATE: &str = "its certificate does not hold for its name, or not now";
+
+/// What is said of a failed connection that failed for the server's certificate.
+pub(super) fn distrusted(error: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        match error.downcast_ref::<rustls::Error>() {
+            Some(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)) => return Some(UNKNOWN_AUTHORITY),
+            Some(rustls::Error::InvalidCertificate(_)) => return Some(INVALID_CERTIFICATE),
+            _ => {}
+        }
+        // An I/O error's cause is the cause of what it wraps, which is passed over that way.
+        cause = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(inner) => Some(inner),
+            None => error.source(),
+        };
+    }
+    None
+}
 
 /// Which addresses may be connected to.
 #[derive(Clone, Debug, Default)]

@@ -25,7 +25,10 @@ use tokio_tungstenite::{
 use url::Url;
 
 use super::{super::wire, LARGEST_MESSAGE, Tally};
-use crate::provider::{Class, Error, Token, reach::NO_ADDRESS};
+use crate::provider::{
+    Class, Error, Token,
+    reach::{NO_ADDRESS, distrusted},
+};
 
 /// An open connection, before Engine.IO has said anything on it.
 pub(super) type Line = WebSocketStream<MaybeTlsStream<TcpStream>>;
@@ -150,7 +153,9 @@ fn upgrade_failed(error: &tungstenite::Error, token: &Token) -> Error {
     match error {
         tungstenite::Error::Http(response) => refused(response, token),
         tungstenite::Error::Tls(_) => failed(Class::NotSent, "the TLS handshake failed"),
-        tungstenite::Error::Io(error) if of_tls(error) => failed(Class::NotSent, "the TLS handshake failed"),
+        tungstenite::Error::Io(error) if of_tls(error) => {
+            failed(Class::NotSent, distrusted(error).unwrap_or("the TLS handshake failed"))
+        }
         tungstenite::Error::Io(error) => failed(Class::Lost, &error.kind().to_string()),
         tungstenite::Error::ConnectionClosed
         | tungstenite::Error::AlreadyClosed
