@@ -32,7 +32,10 @@ pub(super) fn distrusted(error: &(dyn std::error::Error + 'static)) -> Option<&'
     let mut cause = Some(error);
     while let Some(error) = cause {
         match error.downcast_ref::<rustls::Error>() {
-            Some(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)) => return Some(UNKNOWN_AUTHORITY),
+            // An authority that was made anew under its old name has another key.
+            Some(rustls::Error::InvalidCertificate(
+                CertificateError::UnknownIssuer | CertificateError::BadSignature,
+            )) => return Some(UNKNOWN_AUTHORITY),
             Some(rustls::Error::InvalidCertificate(_)) => return Some(INVALID_CERTIFICATE),
             _ => {}
         }
