@@ -35,7 +35,7 @@ lint: ## Check formatting and lints; warnings are errors
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 
-generate: ## Write crds/, docs/api-reference.md and what the chart has of them
+generate: helm ## Write crds/, docs/api-reference.md, what the chart has of them, and install.yaml
 	cargo run --locked --quiet -p whatsapp-operator-devkit --bin crdgen
 
 clean: ## Remove what cargo built; the compiled Kubernetes stays in the user's cache

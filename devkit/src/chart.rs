@@ -1,6 +1,11 @@
-//! What the chart has of the rest of the repository: the CRDs, and a README that lists its values.
+//! What the chart has of the rest of the repository: the CRDs, and a README that lists its values; and what the repository has
+//! of the chart: `install.yaml`.
+
+use std::path::PathBuf;
 
 use serde_json::Value;
+
+use crate::{assets, helm};
 
 const DIRECTORY: &str = "charts/whatsapp-operator";
 const VALUES: &str = include_str!("../../charts/whatsapp-operator/values.yaml");
@@ -32,6 +37,27 @@ with `crds.enabled=false` as well, the release holds no cluster-scoped object, a
 |---|---|---|
 ";
 
+const INSTALL_HEAD: &str = "\
+# The operator and its CustomResourceDefinitions without Helm: a Namespace, and the chart with its default values.
+# Written by crdgen from charts/whatsapp-operator: change it there.
+#
+# No image is published. Build one from this repository, and either load it into your nodes as the name below, or push it
+# and put its name in here, in the one line that begins with `image:`:
+#
+#   sed 's#image: .*#image: registry.example.com/team/whatsapp-operator:0.1.0#' install.yaml | kubectl apply -f -
+#
+# or, in a kustomization.yaml that has this file among its resources:
+#
+#   images: [{name: whatsapp-operator, newName: registry.example.com/team/whatsapp-operator, newTag: 0.1.0}]
+---
+apiVersion: v1
+kind: Namespace
+metadata:
+  name: whatsapp-operator-system
+  labels:
+    pod-security.kubernetes.io/enforce: restricted
+";
+
 /// A value as the README lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Described {
@@ -48,6 +74,19 @@ pub struct Described {
 pub fn files(crds: &[(String, String)]) -> Vec<(String, String)> {
     let copies = crds.iter().map(|(name, text)| (format!("{DIRECTORY}/files/crds/{name}"), text.clone()));
     copies.chain([(format!("{DIRECTORY}/README.md"), readme())]).collect()
+}
+
+/// Where the chart is.
+#[must_use]
+pub fn directory() -> PathBuf {
+    assets::repository().join(DIRECTORY)
+}
+
+/// `install.yaml`, from the chart as it is on the disk.
+pub async fn install_manifest() -> Result<String, helm::Error> {
+    let chart = directory();
+    let args = ["template", "whatsapp-operator", &chart.to_string_lossy(), "--namespace=whatsapp-operator-system"];
+    Ok(format!("{INSTALL_HEAD}{}", helm::output(None, &args).await?))
 }
 
 fn readme() -> String {

@@ -1,14 +1,16 @@
-//! The files of the repository that are printed from others: the CRDs and their reference, from the API's types, and the
-//! chart's copy of them and README.
+//! The files of the repository that are printed from others: the CRDs and their reference, from the API's types; the chart's
+//! copy of them and README; and `install.yaml`, from the chart.
 
 use std::{fs, io, path::Path};
 
 use whatsapp_operator::api::crd;
 
-use crate::{chart, reference};
+use crate::{chart, helm, reference};
 
 /// What writes them, as a person types it.
 pub const COMMAND: &str = "cargo run -p whatsapp-operator-devkit --bin crdgen";
+
+const INSTALL: &str = "install.yaml";
 
 /// Why there is no text for a file.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +23,9 @@ pub enum Error {
         /// What went wrong.
         source: serde_saphyr::ser::Error,
     },
+    /// The chart could not be rendered.
+    #[error(transparent)]
+    Helm(#[from] helm::Error),
     /// A file could not be read or written.
     #[error("{path}: {source}")]
     Io {
@@ -44,12 +49,16 @@ impl Generated {
     /// What it is printed from, and must be changed instead.
     #[must_use]
     pub fn source(&self) -> &'static str {
-        if self.path.ends_with("README.md") { "the chart's values.yaml" } else { "src/api" }
+        match self.path.as_str() {
+            INSTALL => "the chart",
+            path if path.ends_with("README.md") => "the chart's values.yaml",
+            _ => "src/api",
+        }
     }
 }
 
-/// All generated files.
-pub fn all() -> Result<Vec<Generated>, Error> {
+/// What is printed from the types and the chart's values.
+pub fn printed() -> Result<Vec<Generated>, Error> {
     let mut files = Vec::new();
     let mut crds = Vec::new();
     for (name, value) in crd::all() {
@@ -66,10 +75,27 @@ pub fn all() -> Result<Vec<Generated>, Error> {
     Ok(files)
 }
 
+/// `install.yaml`, which helm makes from files that are among those.
+async fn rendered() -> Result<Vec<Generated>, Error> {
+    Ok(vec![Generated { path: INSTALL.to_owned(), text: chart::install_manifest().await? }])
+}
+
 /// Writes all of them below `top` and returns the paths of those that were not up to date.
-pub fn write(top: &Path) -> Result<Vec<String>, Error> {
-    let stale = stale(top)?;
-    for Generated { path, text } in &stale {
+pub async fn write(top: &Path) -> Result<Vec<String>, Error> {
+    let mut written = save(top, differing(top, printed()?)?)?;
+    written.extend(save(top, differing(top, rendered().await?)?)?);
+    Ok(written)
+}
+
+/// Those that are not below `top` as they should be.
+pub async fn stale(top: &Path) -> Result<Vec<Generated>, Error> {
+    let mut files = printed()?;
+    files.extend(rendered().await?);
+    differing(top, files)
+}
+
+fn save(top: &Path, files: Vec<Generated>) -> Result<Vec<String>, Error> {
+    for Generated { path, text } in &files {
         let failed = |source| Error::Io { path: path.clone(), source };
         let target = top.join(path);
         if let Some(directory) = target.parent() {
@@ -77,19 +103,18 @@ pub fn write(top: &Path) -> Result<Vec<String>, Error> {
         }
         fs::write(&target, text).map_err(failed)?;
     }
-    Ok(stale.into_iter().map(|file| file.path).collect())
+    Ok(files.into_iter().map(|file| file.path).collect())
 }
 
-/// Those that are not below `top` as they should be.
-pub fn stale(top: &Path) -> Result<Vec<Generated>, Error> {
-    let mut stale = Vec::new();
-    for file in all()? {
+fn differing(top: &Path, files: Vec<Generated>) -> Result<Vec<Generated>, Error> {
+    let mut differing = Vec::new();
+    for file in files {
         match fs::read_to_string(top.join(&file.path)) {
             Ok(text) if text == file.text => {}
-            Ok(_) => stale.push(file),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => stale.push(file),
+            Ok(_) => differing.push(file),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => differing.push(file),
             Err(source) => return Err(Error::Io { path: file.path, source }),
         }
     }
-    Ok(stale)
+    Ok(differing)
 }

@@ -4,6 +4,7 @@ pub mod assets;
 pub mod chart;
 pub mod control_plane;
 pub mod generated;
+pub mod helm;
 pub mod kubectl;
 pub mod operator;
 pub mod process;
