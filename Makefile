@@ -1,6 +1,6 @@
 # The doors of the project. Everything behind them is cargo and two scripts.
 .DEFAULT_GOAL := help
-.PHONY: help prerequisites control-plane helm demo image test lint generate clean
+.PHONY: help prerequisites control-plane helm demo image test lint chart-check generate clean
 
 # Passed on to the demo, whether given to make or in the environment.
 export KEEP DEMO_KUBECONFIG
@@ -34,6 +34,9 @@ test: control-plane helm ## Run every test
 lint: ## Check formatting and lints; warnings are errors
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+chart-check: ## Hold the chart's defaults against the policies of checkov (needs python3)
+	@hack/checkov/run.sh
 
 generate: helm ## Write crds/, docs/api-reference.md, what the chart has of them, and install.yaml
 	cargo run --locked --quiet -p whatsapp-operator-devkit --bin crdgen

@@ -29,7 +29,16 @@ session (`crds.keep`). To install under another release name afterwards, add `--
 it knows the names of (it cannot list them), and sends Events. Without `watchNamespaces` that holds in the whole cluster,
 and a ValidatingAdmissionPolicy refuses whatever it would create, update or delete that is no Secret of type
 `actiwapi.com/qr`. With `watchNamespaces` there are Roles in these namespaces, which must exist, and no rights beyond them;
-with `crds.enabled=false` as well, the release holds no cluster-scoped object, and somebody else installs `crds/`.
+with `crds.enabled=false` as well, the release holds no cluster-scoped object, and somebody else installs `crds/`. For the
+election of a leader it has one Lease, in its own namespace.
+
+**Two Pods.** `replicaCount=2` keeps one standing by with everything read. The Pods agree by the Lease on the one that acts,
+so an upgrade may start the new Pod before the old one ends.
+
+**Network.** `networkPolicy.enabled` refuses everything to and from the Pod but probes, metrics, DNS, the API server and the
+provider. A NetworkPolicy knows addresses and ports and no host names, so by itself it lets the Pod reach any public address
+on the provider's port, and any address on those of the API server: name both in `networkPolicy.apiServer.cidrs` and
+`networkPolicy.provider.cidrs` if they are known. Which host is called is the operator's own rule, `provider.allowedHosts`.
 
 ## Values
 
