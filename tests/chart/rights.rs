@@ -30,7 +30,7 @@ struct Release {
 async fn install(world: &World, more: &str) -> Release {
     let plane = world.plane;
     let set = format!(
-        "crds.enabled=false,leaderElection.enabled=false,provider.allowInsecureUrls=true,extraArgs={{--settle-time=1s}},\
+        "crds.enabled=false,provider.allowInsecureUrls=true,extraArgs={{--settle-time=1s}},\
          logging.format=text,logging.level=trace{more}"
     );
     let namespace = format!("--namespace={}", world.namespace);
