@@ -1,6 +1,6 @@
-# The doors of the project. Everything behind them is cargo and two scripts.
+# The doors of the project. Everything behind them is cargo and a few scripts.
 .DEFAULT_GOAL := help
-.PHONY: help prerequisites control-plane helm demo image test lint chart-check generate clean
+.PHONY: help prerequisites control-plane helm demo image test lint chart-check generate image-check image-reproducible clean
 
 # Passed on to the demo, whether given to make or in the environment.
 export KEEP DEMO_KUBECONFIG
@@ -22,8 +22,15 @@ demo: prerequisites ## Pair a session on a simulated provider (KEEP=1, DEMO_KUBE
 	@cargo build --locked -p whatsapp-operator -p whatsapp-operator-devkit --bin whatsapp-operator --bin demo
 	@cargo run --locked --quiet -p whatsapp-operator-devkit --bin demo
 
-image: ## Build the image into target/image/ (IMAGE_BASE=host without a registry, IMAGE_TOOL, IMAGE_TAG)
+image: ## Build the image and its SBOM into target/image/ (IMAGE_BASE=host: without a registry)
 	@hack/image/build.sh
+	@hack/image/sbom.sh
+
+image-check: control-plane ## Check the image in target/image/, as root on Linux
+	cargo test --locked --test image -- --ignored
+
+image-reproducible: ## Build the image of the commit once more, from nothing, and compare
+	@hack/image/reproduce.sh --cold
 
 # Most tests wait for servers, so more of them run at once than there are processors.
 export RUST_TEST_THREADS ?= 6

@@ -10,6 +10,7 @@
 # IMAGE_NAME   default whatsapp-operator
 # IMAGE_TAG    default the version in Cargo.toml
 # IMAGE_OUT    default target/image
+# IMAGE_CACHE  with IMAGE_BASE=host, where compiled dependencies are kept; default ~/.cache/whatsapp-operator/image
 # IMAGE_SOURCE where the source is, as a URL, for the label of that name; default none
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
@@ -23,7 +24,7 @@ version=$(sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' Carg
 base=${IMAGE_BASE:-registry}
 name=${IMAGE_NAME:-whatsapp-operator}:${IMAGE_TAG:-$version}
 out=${IMAGE_OUT:-target/image}
-cache=${XDG_CACHE_HOME:-${HOME:?HOME is not set}/.cache}/whatsapp-operator/image
+cache=${IMAGE_CACHE:-${XDG_CACHE_HOME:-${HOME:?HOME is not set}/.cache}/whatsapp-operator/image}
 
 case $base in
   registry) tools=(docker podman buildah) ;;
@@ -82,8 +83,10 @@ case $tool in
     command=("$tool")
     timestamp=(--timestamp "$epoch" --identity-label=false)
     if [[ $base == host ]]; then
-      # Beside whatever else is built here, and on any file system.
+      # Beside whatever else is built here, on any file system, and one build after the other.
       mkdir -p "$cache/tmp"
+      exec 9>"$cache/.lock"
+      flock 9
       # Cache mounts live where temporary files do.
       export TMPDIR=$cache/tmp
       command+=(--storage-driver vfs --root "$cache/storage" --runroot "/run/whatsapp-operator-image")

@@ -9,7 +9,8 @@ set -eu
 sed "s#https://127.0.0.1:#https://$API_SERVER:#" "$KUBECONFIG" >"$ROOT/kubeconfig"
 chmod 0444 "$ROOT/kubeconfig"
 export ROOT ETC
-# In a mount namespace of its own, which ends with the program.
+# In a mount namespace of its own, which ends with the program; the shell in there expands the names.
+# shellcheck disable=SC2016
 exec unshare --mount --propagation private /bin/sh -eu -c '
   mount --bind "$ROOT" "$ROOT"
   mkdir -p "$ROOT/dev"
