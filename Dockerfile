@@ -1,7 +1,7 @@
 # The operator: one static program, the public certificate authorities, and nothing else.
 #
 #   make image                                  an archive in target/image/, see hack/image/build.sh
-#   docker build -t whatsapp-operator:0.1.0 .   the same without it, with unset labels
+#   docker build -t whatsapp-operator:0.1.0 .   an image by docker alone, with two labels unset
 #
 # The builder needs a Rust toolchain, a C compiler with a static glibc, and Debian's ca-certificates. Any image that has
 # them will do in place of this one, which stands for docker.io/library/rust:1.95.0-bookworm.
@@ -23,7 +23,7 @@ RUN --mount=type=cache,id=whatsapp-operator-target,target=/src/target,sharing=lo
     install -D -m 0555 "target/$target/release/whatsapp-operator" /root.image/whatsapp-operator
 
 # The authorities come from the package's own files and not from the assembled bundle, which holds what was added on
-# the builder. Without nsswitch.conf glibc would ask DNS first and /etc/hosts only if no DNS server answers.
+# the builder. nsswitch.conf says what newer versions of glibc do by themselves; older ones ask DNS before /etc/hosts.
 # One time for everything, so that the layer depends on nothing but its content.
 ARG SOURCE_DATE_EPOCH=0
 RUN set -eu; cd /root.image; \
