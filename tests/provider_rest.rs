@@ -21,7 +21,8 @@ use tokio::{
     net::TcpListener,
 };
 use whatsapp_operator::provider::{
-    ApiKey, Class, Error, Limits, Liveness, Password, Phone, Provider, SessionId, Token, http::Http, reach::Reach,
+    ApiKey, Class, Error, EventsConfig, Limits, Liveness, Password, Phone, Provider, SessionId, Token, http::Http,
+    reach::Reach,
 };
 
 const TOKEN: &str = "eyJ-token-hunter2";
@@ -431,6 +432,107 @@ async fn a_redirect_is_not_followed() {
         server.only_with_token("GET", "/api/v1/whatsapp");
     }
     assert!(target.seen.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_redirect_gets_no_credential() {
+    let target = Server::answering(200, &done(&json!({"accessToken": TOKEN, "id": "a"}))).await;
+    for status in [301, 302, 303, 307, 308] {
+        let headers = vec![("location", format!("http://{}/", target.address))];
+        let server = Server::start(Script { status, headers, body: String::new(), silent: false }).await;
+        let http = server.http();
+        let password = Password::new("hunter2");
+        let ended = [
+            http.login("a@example.com", &password).await.map(drop),
+            http.refresh(&token()).await.map(drop),
+            http.create(&token(), "Sales").await.map(drop),
+            http.connect(&token(), &id("a")).await,
+            http.external_list(&ApiKey::new("awp_key")).await.map(drop),
+        ];
+        for ended in &ended {
+            let error = ended.as_ref().unwrap_err();
+            assert_eq!((error.class, error.status), (Class::Unexpected, Some(status)));
+            hides_token(error);
+        }
+        assert_eq!(server.seen.lock().unwrap().len(), ended.len(), "each went out once");
+    }
+    assert!(target.seen.lock().unwrap().is_empty());
+}
+
+/// Ids that would mean something else in a URL, a header or a terminal.
+fn hostile_ids() -> Vec<String> {
+    let short = [
+        "",
+        " ",
+        "..",
+        ".",
+        "../x",
+        "..%2fx",
+        "%2e%2e",
+        "a/b",
+        "/a",
+        "a\\b",
+        "//evil.example",
+        "a?b=c",
+        "a#b",
+        "a;b",
+        "a:b",
+        "a@b",
+        "a b",
+        "a+b",
+        "a.b",
+        "a\n",
+        "a\r\nx: y",
+        "a\0",
+        "\u{202e}a",
+        "\u{e4}",
+        "\u{ff41}",
+        "\u{430}",
+    ];
+    short.into_iter().map(str::to_owned).chain(["x".repeat(65)]).collect()
+}
+
+#[test]
+fn an_id_is_one_plain_segment_or_none_at_all() {
+    for hostile in hostile_ids() {
+        assert!(hostile.parse::<SessionId>().is_err(), "{hostile:?}");
+        assert!(serde_json::from_value::<SessionId>(json!(hostile)).is_err(), "{hostile:?}");
+    }
+    for plain in ["a", "6f1c", "A-b_9", "-", "_", &"x".repeat(64)] {
+        assert_eq!(id(plain).as_str(), plain);
+    }
+}
+
+#[tokio::test]
+async fn a_hostile_id_from_the_provider_is_counted_and_never_used() {
+    for hostile in hostile_ids() {
+        let list = json!({"success": true, "data": [{"id": hostile, "name": "Sales"}, {"id": "a", "name": "Sales"}]});
+        let page = Server::answering(200, &list).await.http().list(&token(), 1, 20).await.unwrap();
+        assert_eq!((page.sessions.len(), page.unreadable), (1, 1), "{hostile:?}");
+        let made = Server::answering(201, &done(&json!({"id": hostile, "name": "Sales"}))).await;
+        let error = made.http().create(&token(), "Sales").await.unwrap_err();
+        assert_eq!(error.class, Class::Garbled, "{hostile:?}");
+        let shown = Server::answering(200, &done(&json!({"id": hostile, "status": "connected"}))).await;
+        assert_eq!(shown.http().status(&token(), &id("a")).await.unwrap_err().class, Class::Garbled, "{hostile:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_event_path_that_leads_elsewhere_gets_no_connection() {
+    let server = Server::answering(200, &json!({})).await;
+    let http = server.http();
+    for path in ["/../admin", "//evil.example/", "/%2e%2e/admin", "/a?token=1", "https://evil.example/", ""] {
+        let events = EventsConfig {
+            path: path.to_owned(),
+            namespace: "/".to_owned(),
+            subscribe: Vec::new(),
+            qr_events: Vec::new(),
+            status_events: Vec::new(),
+        };
+        let (sink, _inbox) = tokio::sync::mpsc::channel(1);
+        assert_eq!(http.listen(&token(), &events, sink).await.class, Class::NotSent, "{path}");
+    }
+    assert!(server.seen.lock().unwrap().is_empty());
 }
 
 #[tokio::test]

@@ -21,6 +21,7 @@ use url::Url;
 use super::{
     ApiKey, Class, Error, EventsConfig, Limits, Page, Password, Provider, RemoteSession, SessionId, SocketEvent,
     Subscription, Token, Tokens, Usage,
+    place::is_events_path,
     reach::{NO_ADDRESS, Reach, distrusted},
     socket::{self, Dial},
     wire::{self, Answer},
@@ -288,7 +289,14 @@ impl Provider for Http {
         events: &'a EventsConfig,
         sink: mpsc::Sender<SocketEvent>,
     ) -> BoxFuture<'a, Error> {
-        socket::listen_by(&self.dial, &self.base, token, events, sink).boxed()
+        async move {
+            if !is_events_path(&events.path) {
+                let message = "spec.events.path is no plain path below the base URL".to_owned();
+                return Error { message, ..Error::of(Class::NotSent) };
+            }
+            socket::listen_by(&self.dial, &self.base, token, events, sink).await
+        }
+        .boxed()
     }
 }
 

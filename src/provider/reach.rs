@@ -78,32 +78,38 @@ fn embedded(address: IpAddr) -> IpAddr {
 
 fn is_public(address: IpAddr) -> bool {
     match address {
-        IpAddr::V4(v4) => {
-            let [first, second, ..] = v4.octets();
-            let shared = first == 100 && (64..128).contains(&second);
-            !(v4.is_loopback()
-                || v4.is_private()
-                || v4.is_link_local()
-                || v4.is_multicast()
-                || v4.is_broadcast()
-                || shared
-                || first == 0
-                || first >= 240)
-        }
-        IpAddr::V6(v6) => {
-            !(v6.is_loopback()
-                || v6.is_unspecified()
-                || v6.is_multicast()
-                || v6.is_unique_local()
-                || v6.is_unicast_link_local()
-                || compatible(v6))
-        }
+        IpAddr::V4(v4) => is_public_v4(v4),
+        IpAddr::V6(v6) => is_public_v6(v6),
     }
 }
 
-/// The deprecated `::a.b.c.d`, which some systems still route as IPv4.
-fn compatible(v6: Ipv6Addr) -> bool {
-    matches!(v6.segments(), [0, 0, 0, 0, 0, 0, _, _])
+fn is_public_v4(v4: Ipv4Addr) -> bool {
+    let reserved = match v4.octets() {
+        [0 | 240.., ..] => true,
+        // Shared by the customers of a carrier.
+        [100, second, ..] => (64..128).contains(&second),
+        // Assigned to protocols; some clouds serve their metadata there.
+        [192, 0, 0, _] => true,
+        // For benchmarks of networks, and used inside of some.
+        [198, second, ..] => (18..20).contains(&second),
+        _ => false,
+    };
+    !(reserved
+        || v4.is_loopback()
+        || v4.is_private()
+        || v4.is_link_local()
+        || v4.is_multicast()
+        || v4.is_documentation())
+}
+
+/// Public ones are handed out of 2000::/3 only, and what of that is for protocols, tunnels and documentation is not.
+/// Everything else is on this machine, on this network, or wraps an IPv4 address in a way that is not public either.
+fn is_public_v6(v6: Ipv6Addr) -> bool {
+    match v6.segments() {
+        [0x2001, second, ..] => second > 0x1ff && second != 0xdb8,
+        [0x3fff, second, ..] => second > 0xfff,
+        [first, ..] => first & 0xe000 == 0x2000,
+    }
 }
 
 /// How the provider is reached.
@@ -217,6 +223,12 @@ mod tests {
             "224.0.0.1",
             "255.255.255.255",
             "240.0.0.1",
+            "192.0.0.192",
+            "198.18.0.1",
+            "198.19.255.255",
+            "192.0.2.1",
+            "198.51.100.1",
+            "203.0.113.1",
             "::",
             "::1",
             "fe80::1",
@@ -226,8 +238,19 @@ mod tests {
             "::ffff:127.0.0.1",
             "::ffff:169.254.169.254",
             "64:ff9b::a00:1",
+            "64:ff9b::a9fe:a9fe",
+            "64:ff9b:1::a9fe:a9fe",
             "2002:7f00:1::",
+            "2002:a9fe:a9fe::1",
             "::7f00:1",
+            "::ffff:0:7f00:1",
+            "2001:0:4136:e378:8000:63bf:3fff:fdd2",
+            "2001:db8::1",
+            "3fff::1",
+            "100::1",
+            "fd00:ec2::254",
+            "fec0::1",
+            "4000::1",
         ] {
             assert!(!addresses.admit(refused.parse().unwrap()), "{refused}");
         }
@@ -236,7 +259,12 @@ mod tests {
             "100.63.0.1",
             "100.128.0.1",
             "172.32.0.1",
+            "192.0.1.1",
+            "198.17.255.255",
+            "198.20.0.1",
             "2606:4700::1111",
+            "2001:4860:4860::8888",
+            "2a00:1450:4001::1",
             "::ffff:1.1.1.1",
             "64:ff9b::101:101",
         ] {
@@ -257,6 +285,19 @@ mod tests {
         ] {
             assert_eq!(addresses.admit(address.parse().unwrap()), admitted, "{address}");
         }
+    }
+
+    #[tokio::test]
+    async fn of_the_addresses_of_a_name_those_admitted_are_the_ones_connected_to() {
+        let of_localhost = async |allowed: &[&str]| {
+            let allowed = allowed.iter().map(|network| network.parse().unwrap()).collect();
+            let addresses = Addresses { anywhere: false, allowed };
+            let found = addresses.resolve("localhost".parse().unwrap()).await;
+            found.map(|found| found.map(|place| place.ip()).collect::<Vec<_>>()).map_err(|error| error.to_string())
+        };
+        assert_eq!(of_localhost(&[]).await, Err(NO_ADDRESS.to_owned()));
+        let found = of_localhost(&["127.0.0.0/8"]).await.unwrap();
+        assert!(!found.is_empty() && found.iter().all(IpAddr::is_ipv4), "{found:?}");
     }
 
     #[test]

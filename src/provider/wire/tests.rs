@@ -395,6 +395,21 @@ fn billing_is_read_tolerantly() {
 }
 
 /// JSON of the shapes the parsers look into, with anything as a leaf.
+#[test]
+fn what_ends_in_a_status_is_short_and_printable() {
+    let hostile = format!("\u{1b}[2J\u{202e}a\n{}", "b".repeat(9000));
+    let body = json!({"success": true, "data": {
+        "accessToken": "t", "user": {"tenantId": hostile},
+        "status": hostile, "plan": {"name": hostile}, "currentPeriodEnd": hostile,
+    }});
+    let body = body.to_string();
+    let answer = answer(200, body.as_bytes());
+    let said = parse_subscription(&answer).unwrap();
+    for text in [parse_tokens(&answer).unwrap().identity, Some(said.status), said.plan, said.period_end] {
+        assert_eq!(text, Some(format!("[2Ja{}", "b".repeat(196))));
+    }
+}
+
 fn shaped() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
