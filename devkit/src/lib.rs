@@ -3,7 +3,9 @@
 pub mod assets;
 pub mod chart;
 pub mod control_plane;
+pub mod documents;
 pub mod generated;
+pub mod gitops;
 pub mod helm;
 pub mod kubectl;
 pub mod operator;

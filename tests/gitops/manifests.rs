@@ -5,10 +5,9 @@ use std::{fs, path::PathBuf};
 use devkit::{
     assets,
     control_plane::{ControlPlane, Options},
-    helm,
+    gitops, helm,
 };
 use serde_json::{Value, json};
-use tokio::process::Command;
 
 const APPLY: [&str; 5] = ["apply", "--dry-run=server", "--validate=strict", "--warnings-as-errors", "--filename=-"];
 
@@ -33,12 +32,9 @@ fn objects(text: &str) -> Vec<Value> {
 
 /// A control plane that serves the kinds of Argo CD and Flux.
 async fn plane() -> ControlPlane {
-    let script = assets::repository().join("hack/gitops/schemas.sh");
-    let output = Command::new(&script).output().await.unwrap();
-    assert!(output.status.success(), "{}: {}", script.display(), String::from_utf8_lossy(&output.stderr));
-    let schemas = String::from_utf8(output.stdout).unwrap();
+    let schemas = gitops::schemas().await.unwrap();
     let plane = ControlPlane::start(Options::default()).await.unwrap();
-    plane.kubectl_ok(&["apply", "--server-side", "--filename", schemas.trim()]).await.unwrap();
+    plane.kubectl_ok(&["apply", "--server-side", "--filename", schemas.to_str().unwrap()]).await.unwrap();
     plane.kubectl_ok(&["wait", "--for=condition=Established", "--timeout=60s", "crd", "--all"]).await.unwrap();
     for name in ["argocd", "flux-system"] {
         plane
