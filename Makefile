@@ -1,6 +1,6 @@
 # The doors of the project. Everything behind them is cargo and a few scripts.
 .DEFAULT_GOAL := help
-.PHONY: help prerequisites control-plane helm demo image test lint chart-check generate image-check image-reproducible clean
+.PHONY: help prerequisites control-plane helm demo image test lint chart-check generate image-check image-reproducible schemas clean
 
 # Passed on to the demo, whether given to make or in the environment.
 export KEEP DEMO_KUBECONFIG
@@ -16,6 +16,9 @@ control-plane: prerequisites ## Compile Kubernetes for demo and tests, once per 
 
 helm: prerequisites ## Compile helm for the tests of the chart, once per machine
 	@hack/control-plane/build.sh helm
+
+schemas: prerequisites ## Fetch the schemas of Argo CD and Flux for the tests of examples/gitops, once per machine
+	@hack/gitops/schemas.sh >/dev/null
 
 demo: prerequisites ## Pair a session on a simulated provider (KEEP=1, DEMO_KUBECONFIG=file)
 	@if [ -z "$$DEMO_KUBECONFIG" ]; then hack/control-plane/build.sh demo >/dev/null; fi
@@ -35,7 +38,7 @@ image-reproducible: ## Build the image of the commit once more, from nothing, an
 # Most tests wait for servers, so more of them run at once than there are processors.
 export RUST_TEST_THREADS ?= 6
 
-test: control-plane helm ## Run every test
+test: control-plane helm schemas ## Run every test
 	cargo test --locked --workspace --no-fail-fast
 
 lint: ## Check formatting and lints; warnings are errors

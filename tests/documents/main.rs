@@ -14,3 +14,4 @@ mod stories;
 
 const README: &str = "README.md";
 const INSTALL: &str = "docs/install.md";
+const EXAMPLES: &str = "examples/README.md";

@@ -20,6 +20,7 @@ use tokio::{
 /// Far more than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(2);
 const PROVIDER: &str = "https://api.actiwapi.com";
+const SIMULATOR: &str = "http://localhost:8080";
 pub const SYSTEM: &str = "whatsapp-operator-system";
 
 /// A control plane takes half a gigabyte.
@@ -40,7 +41,7 @@ impl Stage {
         let plane = ControlPlane::start(Options { with_controller_manager: true, ..Options::default() }).await.unwrap();
         let sim = Simulator::start(Config::default()).await.unwrap();
         // The reader's provider is the simulator. Their image is never pulled: no Pod runs here.
-        let desk = Desk::new(&plane.kubeconfig_path(), &[(PROVIDER, &sim.base_url())]).await.unwrap();
+        let desk = Desk::new(&plane.kubeconfig_path(), &[(PROVIDER, &sim.base_url()), (SIMULATOR, &sim.base_url())]).await.unwrap();
         Self { operator: None, sim, desk, plane, starts: 0, _alone: alone }
     }
 
@@ -75,7 +76,7 @@ impl Stage {
         // What depends on the machine is left to it, the reader's files are on the desk instead of in a volume, and the
         // simulator is neither encrypted nor public.
         let flags = flags
-            .filter(|flag| !flag.contains("-address=") && !flag.starts_with("--le"))
+            .filter(|flag| !flag.contains("-address="))
             .map(|flag| flag.replace("/etc/provider-ca", &self.desk.directory().display().to_string()));
         let more = ["--allow-insecure-urls", "--health-address=127.0.0.1:0"].map(str::to_owned);
         self.starts += 1;

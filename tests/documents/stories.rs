@@ -9,7 +9,7 @@ use actiwapi_sim::state::{
 use devkit::gitops;
 
 use crate::{
-    INSTALL, README,
+    EXAMPLES, INSTALL, README,
     stage::{SYSTEM, Stage},
 };
 
@@ -102,6 +102,9 @@ async fn a_release_is_installed_changed_upgraded_rolled_back_and_removed_with_ev
     ] {
         assert!(flags.contains(flag), "{flag} is not in {flags}");
     }
+    stage.run(INSTALL, "network").await;
+    let policy = ["-n", SYSTEM, "get", "networkpolicy", DEPLOYMENT, "-o", "jsonpath={.spec.policyTypes}"];
+    assert_eq!(stage.kubectl(&policy).await, r#"["Ingress","Egress"]"#);
     stage.run_one(INSTALL, "upgrade", 0).await;
     assert!(stage.of_deployment(DEPLOYMENT, image).await.ends_with(":0.2.0"));
     assert_eq!(stage.of_deployment(DEPLOYMENT, "{.spec.replicas}").await, "2", "values stay");
@@ -172,6 +175,20 @@ async fn for_some_namespaces_nothing_is_installed_beyond_them() {
         let all = stage.kubectl(&["get", kind, "-o", "name"]).await;
         assert!(!all.contains("whatsapp"), "{all}");
     }
+    stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_examples_are_applied_where_their_reader_says() {
+    let mut stage = Stage::new().await;
+    stage.run(INSTALL, "install").await;
+    stage.start_operator(DEPLOYMENT).await;
+    stage.run(EXAMPLES, "apply").await;
+    stage.scan("whatsapp-demo").await;
+    stage.kubectl(&["-n", "whatsapp-demo", "wait", "was/sales", "--for=condition=Ready", "--timeout=2m"]).await;
+    // Here the provider is a simulator already, so nothing changes.
+    let printed = stage.run(EXAMPLES, "simulator").await.concat();
+    assert!(printed.contains("whatsappaccount.actiwapi.com/default unchanged"), "{printed}");
     stage.end().await;
 }
 
