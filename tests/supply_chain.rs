@@ -54,6 +54,21 @@ fn required(module: &str) -> BTreeSet<(&str, &str)> {
     found
 }
 
+#[test]
+fn every_base_of_the_image_is_pinned_by_a_digest() {
+    let dockerfile = text("Dockerfile");
+    let argument = |name: &str| dockerfile.lines().find_map(|line| line.strip_prefix(&format!("ARG {name}=")));
+    let bases: Vec<&str> = dockerfile.lines().filter_map(|line| line.strip_prefix("FROM ")).collect();
+    assert!(!bases.is_empty());
+    for base in bases {
+        let name = base.split_whitespace().next().unwrap();
+        let by_default = name.strip_prefix("${").and_then(|name| argument(name.trim_end_matches('}'))).unwrap_or(name);
+        let digest = by_default.split_once("@sha256:").map(|(_, digest)| digest.trim());
+        let pinned = digest.is_some_and(|d| d.len() == 64 && d.bytes().all(|b| b.is_ascii_hexdigit()));
+        assert!(name == "scratch" || pinned, "{base}");
+    }
+}
+
 /// Every go.mod below hack/.
 fn modules() -> Vec<PathBuf> {
     let directories = fs::read_dir(assets::repository().join("hack")).unwrap().map(|entry| entry.unwrap().path());

@@ -6,7 +6,7 @@ use tokio::process::Command;
 
 use crate::assets;
 
-/// The directory of their CustomResourceDefinitions, fetched once per machine.
+/// The directory of their schemas as the API server takes them, fetched once per machine.
 ///
 /// # Errors
 /// What the script said.

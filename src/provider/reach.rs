@@ -85,11 +85,10 @@ fn is_public(address: IpAddr) -> bool {
 
 fn is_public_v4(v4: Ipv4Addr) -> bool {
     let reserved = match v4.octets() {
-        [0 | 240.., ..] => true,
+        // Of 192.0.0.0/24, which is for protocols, some clouds serve their metadata.
+        [0 | 240.., ..] | [192, 0, 0, _] => true,
         // Shared by the customers of a carrier.
         [100, second, ..] => (64..128).contains(&second),
-        // Assigned to protocols; some clouds serve their metadata there.
-        [192, 0, 0, _] => true,
         // For benchmarks of networks, and used inside of some.
         [198, second, ..] => (18..20).contains(&second),
         _ => false,
@@ -102,7 +101,7 @@ fn is_public_v4(v4: Ipv4Addr) -> bool {
         || v4.is_documentation())
 }
 
-/// Public ones are handed out of 2000::/3 only, and what of that is for protocols, tunnels and documentation is not.
+/// Public ones are handed out of `2000::/3` only, and what of that is for protocols, tunnels and documentation is not.
 /// Everything else is on this machine, on this network, or wraps an IPv4 address in a way that is not public either.
 fn is_public_v6(v6: Ipv6Addr) -> bool {
     match v6.segments() {

@@ -114,8 +114,15 @@ fn runs(tests: &[(PathBuf, String)], block: &Block) -> bool {
         crate::EXAMPLES => "EXAMPLES",
         other => panic!("no test reads {other}"),
     };
-    let call = format!("({constant}, {:?}", block.chapter);
-    tests.iter().any(|(_, text)| text.contains(&call))
+    let call = format!("{constant}, {:?}", block.chapter);
+    tests.iter().any(|(path, text)| text.contains(&call) && is_mounted(path))
+}
+
+/// Whether the program of tests beside this file takes it in.
+fn is_mounted(path: &Path) -> bool {
+    let main = path.with_file_name("main.rs");
+    let module = format!("mod {};", path.file_stem().unwrap().to_str().unwrap());
+    fs::read_to_string(main).map_or(true, |main| main.contains(&module))
 }
 
 #[test]

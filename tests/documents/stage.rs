@@ -41,7 +41,9 @@ impl Stage {
         let plane = ControlPlane::start(Options { with_controller_manager: true, ..Options::default() }).await.unwrap();
         let sim = Simulator::start(Config::default()).await.unwrap();
         // The reader's provider is the simulator. Their image is never pulled: no Pod runs here.
-        let desk = Desk::new(&plane.kubeconfig_path(), &[(PROVIDER, &sim.base_url()), (SIMULATOR, &sim.base_url())]).await.unwrap();
+        let desk = Desk::new(&plane.kubeconfig_path(), &[(PROVIDER, &sim.base_url()), (SIMULATOR, &sim.base_url())])
+            .await
+            .unwrap();
         Self { operator: None, sim, desk, plane, starts: 0, _alone: alone }
     }
 
