@@ -459,6 +459,30 @@ async fn a_redirect_gets_no_credential() {
     assert!(target.seen.lock().unwrap().is_empty());
 }
 
+/// The provider that the test below has itself run again for, with proxies in its environment.
+const BEHIND_A_PROXY: &str = "TEST_PROVIDER_BEHIND_A_PROXY";
+
+#[tokio::test]
+async fn a_proxy_of_the_environment_gets_no_credential() {
+    if let Ok(address) = std::env::var(BEHIND_A_PROXY) {
+        let http = client(address.parse().unwrap(), "", Limits::default());
+        http.login("a@example.com", &Password::new("hunter2")).await.unwrap();
+        return;
+    }
+    let proxy = Server::answering(200, &done(&json!({"accessToken": TOKEN}))).await;
+    let server = Server::answering(200, &done(&json!({"accessToken": TOKEN}))).await;
+    let mut again = tokio::process::Command::new(std::env::current_exe().unwrap());
+    again.args(["--exact", "a_proxy_of_the_environment_gets_no_credential"]);
+    again.env(BEHIND_A_PROXY, server.address.to_string());
+    for name in ["http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
+        again.env(name, format!("http://{}", proxy.address));
+    }
+    let output = again.kill_on_drop(true).output().await.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    server.only("POST", "/api/auth/login");
+    assert!(proxy.seen.lock().unwrap().is_empty());
+}
+
 /// Ids that would mean something else in a URL, a header or a terminal.
 fn hostile_ids() -> Vec<String> {
     let short = [
