@@ -1,6 +1,6 @@
 # The doors of the project. Everything behind them is cargo and a few scripts.
 .DEFAULT_GOAL := help
-.PHONY: help prerequisites control-plane helm demo image test lint chart-check generate image-check image-reproducible schemas clean
+.PHONY: help prerequisites control-plane helm demo image test rights lint chart-check generate image-check image-reproducible schemas clean
 
 # Passed on to the demo, whether given to make or in the environment.
 export KEEP DEMO_KUBECONFIG
@@ -38,8 +38,24 @@ image-reproducible: ## Build the image of the commit once more, from nothing, an
 # Most tests wait for servers, so more of them run at once than there are processors.
 export RUST_TEST_THREADS ?= 6
 
+# What the API server noted of the end-to-end tests, which run with the chart's rights: once in their namespaces, once in
+# the whole cluster.
+RIGHTS := $(CURDIR)/target/rights
+
+define in_cluster_and_compare
+	E2E_RIGHTS=cluster E2E_AUDIT_LOGS=$(RIGHTS)/cluster cargo test --locked --workspace --no-fail-fast --test e2e
+	cargo run --locked --quiet -p whatsapp-operator-devkit --bin rights -- $(RIGHTS)
+endef
+
 test: control-plane helm schemas ## Run every test
-	cargo test --locked --workspace --no-fail-fast
+	@rm -rf $(RIGHTS)
+	E2E_AUDIT_LOGS=$(RIGHTS)/namespaces cargo test --locked --workspace --no-fail-fast
+	$(in_cluster_and_compare)
+
+rights: control-plane helm ## Run the end-to-end tests and compare the rights used with those granted
+	@rm -rf $(RIGHTS)
+	E2E_AUDIT_LOGS=$(RIGHTS)/namespaces cargo test --locked --workspace --no-fail-fast --test e2e
+	$(in_cluster_and_compare)
 
 lint: ## Check formatting and lints; warnings are errors
 	cargo fmt --all --check

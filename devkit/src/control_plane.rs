@@ -10,6 +10,7 @@ use std::io::{self, BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Output;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
@@ -94,6 +95,8 @@ pub struct Options {
     pub with_controller_manager: bool,
     /// More arguments for kube-apiserver.
     pub api_server_args: Vec<String>,
+    /// Where the audit log goes; without it, it vanishes with the control plane.
+    pub audit_log: Option<PathBuf>,
 }
 
 /// A running control plane. It ends when this is dropped, and at the latest with this process.
@@ -104,6 +107,7 @@ pub struct ControlPlane {
     api_server: Managed,
     etcd: Managed,
     directory: TempDir,
+    audit_log: PathBuf,
     guard: Guard,
     kubectl: Kubectl,
     url: String,
@@ -114,9 +118,25 @@ pub struct ControlPlane {
 /// One control plane with a controller manager for all tests of this process.
 pub async fn shared() -> Result<&'static ControlPlane, Error> {
     static SHARED: OnceCell<ControlPlane> = OnceCell::const_new();
-    SHARED
-        .get_or_try_init(|| ControlPlane::start(Options { with_controller_manager: true, ..Options::default() }))
-        .await
+    SHARED.get_or_try_init(|| ControlPlane::start(for_tests())).await
+}
+
+/// With a controller manager, and an audit log that outlives it if somebody wants to read it afterwards.
+#[must_use]
+pub fn for_tests() -> Options {
+    Options { with_controller_manager: true, audit_log: kept_audit_log(), ..Options::default() }
+}
+
+/// A file in the directory of `E2E_AUDIT_LOGS`, below the name of this test program.
+fn kept_audit_log() -> Option<PathBuf> {
+    static NUMBER: AtomicUsize = AtomicUsize::new(0);
+    let logs = PathBuf::from(std::env::var_os("E2E_AUDIT_LOGS")?);
+    let program = std::env::current_exe().ok()?;
+    let program = program.file_stem()?.to_str()?;
+    // cargo adds a hash.
+    let program = program.rsplit_once('-').map_or(program, |(name, _)| name);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    Some(logs.join(program).join(format!("{}-{number}.log", std::process::id())))
 }
 
 impl ControlPlane {
@@ -142,7 +162,10 @@ impl ControlPlane {
     async fn try_start(programs: &Path, options: &Options) -> Result<Self, Error> {
         let guard = Guard::new().map_err(failed("cannot start the guard"))?;
         let directory = guard.temp_dir("whatsapp-operator-").map_err(failed("cannot make a temporary directory"))?;
-        let files = Files::new(directory.path());
+        let mut files = Files::new(directory.path());
+        if let Some(log) = &options.audit_log {
+            files.audit_log.clone_from(log);
+        }
         let token = files.write()?;
         let port = free_port().map_err(failed("no free port"))?;
 
@@ -188,7 +211,8 @@ impl ControlPlane {
             kubeconfig: files.kubeconfig.clone(),
             cache: directory.path().join("kubectl-cache"),
         };
-        Ok(Self { controller_manager, api_server, etcd, directory, guard, kubectl, url, ca, config })
+        let audit_log = files.audit_log;
+        Ok(Self { controller_manager, api_server, etcd, directory, audit_log, guard, kubectl, url, ca, config })
     }
 
     /// The kubeconfig of an administrator.
@@ -291,8 +315,7 @@ impl ControlPlane {
 
     /// The same, but only those whose line holds this text: reading all of them takes a second in a large test run.
     pub fn audit_events_about(&self, text: &str) -> Result<Vec<Value>, Error> {
-        let path = Files::new(self.directory.path()).audit_log;
-        let file = fs::File::open(&path).map_err(failed("cannot open the audit log"))?;
+        let file = fs::File::open(&self.audit_log).map_err(failed("cannot open the audit log"))?;
         let mut events = Vec::new();
         for line in BufReader::new(file).lines() {
             let line = line.map_err(failed("cannot read the audit log"))?;

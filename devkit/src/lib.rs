@@ -11,6 +11,8 @@ pub mod kubectl;
 pub mod operator;
 pub mod process;
 mod reference;
+pub mod release;
+pub mod rights;
 pub mod world;
 
 pub use world::World;

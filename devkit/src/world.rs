@@ -1,11 +1,14 @@
-//! One test's world: a namespace on a shared control plane, a simulator, and an operator process that watches that
-//! namespace alone.
+//! One test's world: a namespace on a control plane, a simulator, and an operator process with the rights that the chart
+//! gives it, which are those of the namespace or of the cluster.
 #![expect(
     clippy::panic,
     clippy::expect_used,
     clippy::indexing_slicing,
     reason = "this is test code, and a panic is how a test fails"
 )]
+
+mod plane;
+mod requests;
 
 use std::{
     fmt::Debug,
@@ -29,13 +32,14 @@ use kube::{
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use tokio::sync::OnceCell;
 use tokio::time::timeout;
 use whatsapp_operator::api::{WhatsAppAccount, WhatsAppSession, crd};
 
+use self::plane::Plane;
 use crate::{
-    control_plane::{self, ControlPlane},
+    control_plane::ControlPlane,
     operator::{Operator, Settings},
+    release::{Release, Scope},
 };
 
 /// Far more than anything here takes on a busy machine; only a fault gets this far.
@@ -53,11 +57,15 @@ pub struct Options {
     pub without_operator: bool,
     /// Run the operator without `--allow-insecure-urls`: it then calls no simulator.
     pub secure: bool,
+    /// Whose rights the operator has; as the environment says without it.
+    pub scope: Option<Scope>,
+    /// Changes the objects of the release before they are installed.
+    pub change_release: Option<fn(&mut Vec<Value>)>,
 }
 
 /// One test's world. Everything in it ends when it is dropped.
 pub struct World {
-    /// The control plane, shared with the other tests of this process.
+    /// The control plane, shared with other tests unless the operator watches everything.
     pub plane: &'static ControlPlane,
     /// An administrator's client.
     pub client: Client,
@@ -65,11 +73,16 @@ pub struct World {
     pub sim: Simulator,
     /// The namespace.
     pub namespace: String,
+    /// Whose rights the operator has.
+    pub scope: Scope,
+    /// Where it has them from.
+    pub release: Release,
     settings: Settings,
     operator: Option<Operator>,
+    // Given back when the operator has ended.
+    _plane: Plane,
 }
 
-static CRDS: OnceCell<()> = OnceCell::const_new();
 static NAMESPACES: AtomicUsize = AtomicUsize::new(0);
 
 impl World {
@@ -83,28 +96,40 @@ impl World {
     /// # Panics
     /// When any of it cannot be started.
     pub async fn with(binary: &str, options: Options) -> Self {
-        let plane = control_plane::shared().await.unwrap_or_else(|error| panic!("{error}"));
+        let scope = options.scope.map_or_else(Scope::from_environment, Ok).unwrap_or_else(|error| panic!("{error}"));
+        let held = match scope {
+            Scope::Namespaces => Plane::shared().await,
+            Scope::Cluster => Plane::alone().await,
+        };
+        let held = held.unwrap_or_else(|error| panic!("{error}"));
+        let plane = held.plane;
         let client = plane.client().unwrap_or_else(|error| panic!("{error}"));
-        CRDS.get_or_init(|| install_crds(&client)).await;
         let number = NAMESPACES.fetch_add(1, Ordering::Relaxed);
         let namespace = format!("test-{}-{number}", std::process::id());
         create_namespace(&client, &namespace).await;
         let sim = Simulator::start(options.simulator).await.unwrap_or_else(|error| panic!("{error}"));
-        let kubeconfig = plane.impersonate(&operator_user(&namespace)).unwrap_or_else(|error| panic!("{error}"));
+        let mut release = Release::of(scope, &namespace).await.unwrap_or_else(|error| panic!("{error}"));
+        if let Some(change) = options.change_release {
+            change(&mut release.objects);
+        }
+        let token = release.install(&client).await.unwrap_or_else(|error| panic!("{error}"));
+        let kubeconfig = plane.write_kubeconfig(&release.name, &token).unwrap_or_else(|error| panic!("{error}"));
         let mut args = vec![
-            format!("--watch-namespace={namespace}"),
             "--log-format=text".to_owned(),
             "--log-level=trace".to_owned(),
             // A lost answer shows at once here, and no test should wait longer for it.
             "--settle-time=1s".to_owned(),
         ];
+        if scope == Scope::Namespaces {
+            args.push(format!("--watch-namespace={namespace}"));
+        }
         if !options.secure {
             args.push("--allow-insecure-urls".to_owned());
         }
         args.extend(options.args);
         let log = plane.directory().join(format!("operator-{namespace}.log"));
         let settings = Settings { binary: Path::new(binary).to_path_buf(), kubeconfig, log, args };
-        let mut world = Self { plane, client, sim, namespace, settings, operator: None };
+        let mut world = Self { plane, client, sim, namespace, scope, release, settings, operator: None, _plane: held };
         if !options.without_operator {
             world.start_operator();
         }
@@ -132,6 +157,12 @@ impl World {
     #[must_use]
     pub fn operator(&self) -> Option<&Operator> {
         self.operator.as_ref()
+    }
+
+    /// The kubeconfig of the operator's account.
+    #[must_use]
+    pub fn kubeconfig(&self) -> &Path {
+        &self.settings.kubeconfig
     }
 
     /// Everything the operator has logged, over all its starts.
@@ -355,36 +386,6 @@ impl World {
         panic!("no Event {reason} about {name}: {:?}\n{}", self.events(name).await, self.log_tail());
     }
 
-    /// What the operator has asked of the API server: verb, resource with subresource, and code.
-    ///
-    /// # Panics
-    /// When the audit log cannot be read.
-    #[must_use]
-    pub fn requests(&self) -> Vec<(String, String, u64)> {
-        let user = operator_user(&self.namespace);
-        let events = self.plane.audit_events_about(&user).unwrap_or_else(|error| panic!("{error}"));
-        let mine = events.iter().filter(|event| event["impersonatedUser"]["username"] == user.as_str());
-        mine.map(|event| {
-            let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-            let resource = text(&event["objectRef"]["resource"]);
-            let sub = text(&event["objectRef"]["subresource"]);
-            let resource = if sub.is_empty() { resource } else { format!("{resource}/{sub}") };
-            (text(&event["verb"]), resource, event["responseStatus"]["code"].as_u64().unwrap_or_default())
-        })
-        .collect()
-    }
-
-    /// Writes the operator has made, Events left out: verb and resource.
-    #[must_use]
-    pub fn writes(&self) -> Vec<(String, String)> {
-        let reads = ["get", "list", "watch"];
-        let requests = self.requests().into_iter();
-        requests
-            .filter(|(verb, r, _)| !reads.contains(&verb.as_str()) && r != "events")
-            .map(|(v, r, _)| (v, r))
-            .collect()
-    }
-
     /// Waits until the provider is as wished.
     ///
     /// # Panics
@@ -404,33 +405,6 @@ impl World {
         let quiet = timeout(window, self.sim.wait_until(|provider| count(provider) > before)).await.is_err();
         assert!(quiet, "{what} is called after all\n{}", self.log_tail());
     }
-
-    /// Waits until the operator has read this Secret so many times more.
-    ///
-    /// # Panics
-    /// When it has not in time.
-    pub async fn until_read(&self, secret: &str, more: usize) {
-        let user = operator_user(&self.namespace);
-        let reads = || {
-            let events = self.plane.audit_events_about(&user).unwrap_or_else(|error| panic!("{error}"));
-            let such = |event: &&Value| {
-                let of = &event["objectRef"];
-                event["impersonatedUser"]["username"] == user.as_str()
-                    && (&event["verb"], &of["resource"], &of["name"])
-                        == (&json!("get"), &json!("secrets"), &json!(secret))
-            };
-            events.iter().filter(such).count()
-        };
-        let wanted = reads() + more;
-        // The audit log is a file, which wakes nobody.
-        let mut looks = tokio::time::interval(Duration::from_millis(500));
-        let read = async {
-            while reads() < wanted {
-                looks.tick().await;
-            }
-        };
-        assert!(timeout(PATIENCE, read).await.is_ok(), "{secret} was not read\n{}", self.log_tail());
-    }
 }
 
 impl Drop for World {
@@ -439,10 +413,6 @@ impl Drop for World {
             eprintln!("--- the operator's log\n{}", self.log_tail());
         }
     }
-}
-
-fn operator_user(namespace: &str) -> String {
-    format!("operator-{namespace}")
 }
 
 /// A condition of a session.

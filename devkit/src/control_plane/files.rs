@@ -82,7 +82,9 @@ impl Files {
         let private = EcdsaKeyPair::generate_pkcs8(algorithm, &random).map_err(|_| Error::Random)?;
         let pair = EcdsaKeyPair::from_pkcs8(algorithm, private.as_ref(), &random).map_err(|_| Error::Random)?;
         let public = [P256_PUBLIC_KEY_HEADER, pair.public_key().as_ref()].concat();
+        let of_audit = self.audit_log.parent().unwrap_or(&self.directory);
         fs::create_dir_all(&self.logs)
+            .and_then(|()| fs::create_dir_all(of_audit))
             .and_then(|()| fs::write(&self.service_account_key, pem("PRIVATE KEY", private.as_ref())))
             .and_then(|()| fs::write(&self.service_account_public_key, pem("PUBLIC KEY", &public)))
             .and_then(|()| fs::write(&self.tokens, format!("{token},{ADMIN},{ADMIN},\"system:masters\"\n")))
