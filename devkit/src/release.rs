@@ -114,6 +114,15 @@ impl Release {
         format!("system:serviceaccount:{HOME}:{}", self.name)
     }
 
+    /// The flags with which its Pods elect a leader.
+    #[must_use]
+    pub fn election(&self) -> Vec<String> {
+        let pods = self.objects.iter().filter(|object| object["kind"] == "Deployment");
+        let containers = pods.flat_map(|pod| pod["spec"]["template"]["spec"]["containers"].as_array()).flatten();
+        let args = containers.flat_map(|container| container["args"].as_array()).flatten().filter_map(Value::as_str);
+        args.filter(|arg| arg.starts_with("--leader-elect") || arg.starts_with("--lease-")).map(str::to_owned).collect()
+    }
+
     /// Installs the account and its rights, waits until they hold, and returns a token of the account.
     ///
     /// # Errors

@@ -57,6 +57,8 @@ pub struct Options {
     pub without_operator: bool,
     /// Run the operator without `--allow-insecure-urls`: it then calls no simulator.
     pub secure: bool,
+    /// Run the operator with the chart's election of a leader. Whoever is killed then keeps the others waiting.
+    pub leader_elect: bool,
     /// Whose rights the operator has; as the environment says without it.
     pub scope: Option<Scope>,
     /// Changes the objects of the release before they are installed.
@@ -125,6 +127,9 @@ impl World {
         }
         if !options.secure {
             args.push("--allow-insecure-urls".to_owned());
+        }
+        if options.leader_elect {
+            args.extend(release.election());
         }
         args.extend(options.args);
         let log = plane.directory().join(format!("operator-{namespace}.log"));

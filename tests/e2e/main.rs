@@ -15,6 +15,7 @@ mod crash;
 mod credentials;
 mod deletion;
 mod dialects;
+mod election;
 mod errors;
 mod examples;
 mod lifecycle;
