@@ -2,7 +2,12 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use devkit::{World, release::Scope, rights, world::Options};
+use devkit::{
+    World,
+    release::{HOME, Scope},
+    rights,
+    world::Options,
+};
 use k8s_openapi::api::authorization::v1::{SelfSubjectRulesReview, SelfSubjectRulesReviewSpec};
 use kube::{Api, api::PostParams};
 use serde_json::{Value, json};
@@ -37,15 +42,22 @@ async fn world(scope: Scope) -> World {
     World::with(OPERATOR, Options { without_operator: true, ..of(scope) }).await
 }
 
-fn granted(world: &World) -> BTreeSet<[String; 3]> {
+/// What the chart grants by these roles.
+fn granted(world: &World, roles: &[&str]) -> BTreeSet<[String; 3]> {
     let granted = rights::granted(&world.release.objects, &world.release.name).unwrap();
-    granted.into_iter().map(|right| [right.verb, right.group, right.resource]).collect()
+    let of_roles = granted.into_iter().filter(|right| roles.contains(&right.role.as_str()));
+    let rights: BTreeSet<_> = of_roles.map(|right| [right.verb, right.group, right.resource]).collect();
+    assert!(!rights.is_empty(), "{roles:?}");
+    rights
 }
+
+const LEASES: &str = "Role-leader-election";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn with_a_list_of_namespaces_its_rights_are_those_of_the_chart_and_end_at_the_namespace() {
     let world = world(Scope::Namespaces).await;
-    assert_eq!(own(&world, &world.namespace).await, granted(&world));
+    assert_eq!(own(&world, &world.namespace).await, granted(&world, &["Role"]));
+    assert_eq!(own(&world, HOME).await, granted(&world, &[LEASES]));
     for other in ["default", "kube-system"] {
         assert_eq!(own(&world, other).await, BTreeSet::new(), "{other}");
     }
@@ -55,8 +67,9 @@ async fn with_a_list_of_namespaces_its_rights_are_those_of_the_chart_and_end_at_
 async fn cluster_wide_its_rights_are_those_of_the_chart_everywhere() {
     let world = world(Scope::Cluster).await;
     for namespace in [&world.namespace, "kube-system"] {
-        assert_eq!(own(&world, namespace).await, granted(&world), "{namespace}");
+        assert_eq!(own(&world, namespace).await, granted(&world, &["ClusterRole"]), "{namespace}");
     }
+    assert_eq!(own(&world, HOME).await, granted(&world, &["ClusterRole", LEASES]));
 }
 
 /// Changes the verbs of the rule about this resource, wherever the operator has it.
@@ -75,7 +88,8 @@ fn change(objects: &mut [Value], resource: &str, change: impl Fn(&mut Vec<Value>
 
 /// A world in which an operator with other rights has lived its life. A watch is told in the audit log when it ends.
 async fn lived(change: fn(&mut Vec<Value>)) -> World {
-    let mut world = World::with(OPERATOR, Options { change_release: Some(change), ..of(Scope::Namespaces) }).await;
+    let options = Options { leader_elect: true, change_release: Some(change), ..of(Scope::Namespaces) };
+    let mut world = World::with(OPERATOR, options).await;
     whole_life(&world).await;
     assert!(world.take_operator().stop(Duration::from_secs(20)).await.unwrap().success());
     world

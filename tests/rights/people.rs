@@ -160,7 +160,7 @@ async fn a_code_in_the_status_is_seen_by_whoever_may_view() {
     assert!(world.sim.scan_code(&seen, None).is_ok(), "it is the code");
     refused(&world, "view", CODE, &Value::Null).await;
     // It is said where people decide on it.
-    for file in ["docs/api-reference.md", "charts/whatsapp-operator/values.yaml"] {
+    for file in ["docs/api-reference.md", "crds/actiwapi.com_whatsappsessions.yaml"] {
         let told = std::fs::read_to_string(devkit::assets::repository().join(file)).unwrap();
         assert!(told.contains("everybody who may read sessions"), "{file}");
     }
