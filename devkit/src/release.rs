@@ -118,8 +118,8 @@ impl Release {
     #[must_use]
     pub fn election(&self) -> Vec<String> {
         let pods = self.objects.iter().filter(|object| object["kind"] == "Deployment");
-        let containers = pods.flat_map(|pod| pod["spec"]["template"]["spec"]["containers"].as_array()).flatten();
-        let args = containers.flat_map(|container| container["args"].as_array()).flatten().filter_map(Value::as_str);
+        let containers = pods.filter_map(|pod| pod["spec"]["template"]["spec"]["containers"].as_array()).flatten();
+        let args = containers.filter_map(|container| container["args"].as_array()).flatten().filter_map(Value::as_str);
         args.filter(|arg| arg.starts_with("--leader-elect") || arg.starts_with("--lease-")).map(str::to_owned).collect()
     }
 
