@@ -25,6 +25,9 @@ pub struct Entry {
     pub route: Route,
     /// Whose credentials it bore.
     pub tenant: Option<String>,
+    /// Which of all access tokens it bore or, as a login, was given, counted from 1: who logged in once is told from
+    /// who logged in another time.
+    pub token: Option<u64>,
     /// The session it named or made.
     pub session: Option<String>,
     /// The status answered; none while it is under way and after a reset.

@@ -71,8 +71,11 @@ impl State {
 
     fn dispatch(&mut self, request: &Request, plan: &Plan) -> Outcome {
         match plan.route {
-            Route::Login => return self.login(request),
-            Route::Refresh => return self.refresh(request),
+            Route::Login | Route::Refresh => {
+                let granted = if plan.route == Route::Login { self.login(request) } else { self.refresh(request) }?;
+                self.granted(plan);
+                return Ok(granted);
+            }
             Route::Unknown | Route::Socket => return Err(Refusal::not_found()),
             _ => {}
         }

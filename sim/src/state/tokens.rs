@@ -16,12 +16,14 @@ use super::tenant::Tenant;
 pub(super) struct Tokens {
     access: HashMap<String, Access>,
     refresh: HashMap<String, String>,
+    minted: u64,
 }
 
 #[derive(Debug)]
 struct Access {
     tenant: String,
     expires_at: Duration,
+    number: u64,
 }
 
 /// What a token proves.
@@ -73,7 +75,9 @@ impl Tokens {
             let part = |value: &serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
             format!("{}.{}.{}", part(&json!({"alg": "HS256", "typ": "JWT"})), part(&claims), random_text(rng, 32))
         };
-        self.access.insert(token.clone(), Access { tenant: tenant.name.clone(), expires_at });
+        self.minted += 1;
+        let access = Access { tenant: tenant.name.clone(), expires_at, number: self.minted };
+        self.access.insert(token.clone(), access);
         token
     }
 
@@ -89,6 +93,16 @@ impl Tokens {
             Some(access) if access.expires_at <= now => Proof::Expired(access.tenant.clone()),
             Some(access) => Proof::Valid(access.tenant.clone()),
         }
+    }
+
+    /// Which of all access tokens this is.
+    pub(super) fn number(&self, token: &str) -> Option<u64> {
+        self.access.get(token).map(|access| access.number)
+    }
+
+    /// How many access tokens were given out.
+    pub(super) fn minted(&self) -> u64 {
+        self.minted
     }
 
     pub(super) fn refresh_owner(&self, token: &str) -> Option<&str> {

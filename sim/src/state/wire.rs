@@ -203,6 +203,7 @@ impl State {
             query: request.query.clone(),
             route,
             tenant: tenant.clone(),
+            token: request.bearer.as_deref().and_then(|token| self.tokens.number(token)),
             session: session.clone(),
             status: None,
             applied: false,
@@ -259,6 +260,14 @@ impl State {
             entry.status = status;
             entry.applied = applied;
             entry.done = true;
+        }
+    }
+
+    /// Writes down which token a call was given.
+    pub(super) fn granted(&mut self, plan: &Plan) {
+        let token = Some(self.tokens.minted());
+        if let Some(entry) = self.journal.entry_mut(plan.number) {
+            entry.token = token;
         }
     }
 
