@@ -43,6 +43,9 @@ fn it_tells_its_version_and_its_flags() {
         "settle-time",
         "metrics-address",
         "health-address",
+        "leader-elect",
+        "lease-namespace",
+        "lease-name",
         "log-level",
         "log-format",
     ] {
@@ -56,6 +59,7 @@ fn a_bad_flag_ends_it_with_a_sentence() {
         (&["--settle-tme=1s"][..], "unexpected argument"),
         (&["--settle-time=soon"], "not a duration such as 30s or 10m"),
         (&["--watch-namespace=Sales_1"], "not the name of a namespace"),
+        (&["--leader-elect"], "--leader-elect outside of a cluster needs --lease-namespace"),
     ] {
         let output = run(args, "");
         assert!(!output.status.success() && said(&output).contains(says), "{args:?}: {}", said(&output));

@@ -62,7 +62,7 @@ async fn often<F: Future<Output = Run>>(what: &str, late_allowed: usize, run: im
 }
 
 /// Two replicas at work: sessions come all the time, and every answer takes a while.
-async fn at_work(pair: &Pair) -> impl Future<Output = ()> {
+fn at_work(pair: &Pair) -> impl Future<Output = ()> {
     for route in [Route::Create, Route::Connect] {
         let slow = Duration::from_millis(300);
         pair.world.sim.arm(Fault { delay: slow, ..Fault::on(route, FaultAction::Pass) });
@@ -95,7 +95,7 @@ async fn cut_off_from_the_api_server() {
     often("cut off", 0, |_, at| async move {
         let mut pair = Pair::new(|_| {}).await;
         pair.start().await;
-        let work = at_work(&pair).await;
+        let work = at_work(&pair);
         let mut taken_over = Duration::ZERO;
         let fault = async {
             sleep(at).await;
@@ -121,7 +121,7 @@ async fn stopped_and_gone_on() {
     often("stopped and gone on", 1, |_, at| async move {
         let mut pair = Pair::new(|_| {}).await;
         pair.start().await;
-        let work = at_work(&pair).await;
+        let work = at_work(&pair);
         let mut taken_over = Duration::ZERO;
         let fault = async {
             sleep(at).await;
@@ -154,7 +154,7 @@ async fn with_wall_clocks_that_are_wrong() {
         pair.start().await;
         let ahead = pair.lease().await.renew_time.unwrap().0.duration_since(Timestamp::now()).as_secs();
         assert!((ahead - of_a).abs() < 60, "the clock is wrong by {ahead} s");
-        let work = at_work(&pair).await;
+        let work = at_work(&pair);
         let (mut taken_over, mut killed) = (Duration::ZERO, None);
         let fault = async {
             // Longer than the lease lasts: nobody takes it early.

@@ -28,9 +28,9 @@ use crate::{OPERATOR, link::Link};
 pub const PATIENCE: Duration = Duration::from_mins(3);
 pub const LEASE: &str = "whatsapp-operator";
 
-/// Asks again until the answer is as wished.
-pub async fn until<T>(what: &str, mut wished: impl AsyncFnMut() -> Option<T>) -> T {
-    let asked = async {
+/// Asks again until the answer is as wished; nothing when it never is.
+async fn asked<T>(mut wished: impl AsyncFnMut() -> Option<T>) -> Option<T> {
+    let asking = async {
         loop {
             if let Some(found) = wished().await {
                 return found;
@@ -39,7 +39,12 @@ pub async fn until<T>(what: &str, mut wished: impl AsyncFnMut() -> Option<T>) ->
             sleep(Duration::from_millis(20)).await;
         }
     };
-    timeout(PATIENCE, asked).await.unwrap_or_else(|_| panic!("{what}: not within {PATIENCE:?}"))
+    timeout(PATIENCE, asking).await.ok()
+}
+
+/// Asks again until the answer is as wished.
+pub async fn until<T>(what: &str, wished: impl AsyncFnMut() -> Option<T>) -> T {
+    asked(wished).await.unwrap_or_else(|| panic!("{what}: not within {PATIENCE:?}"))
 }
 
 /// One of them.
@@ -121,10 +126,8 @@ impl Replica {
 
     /// Waits until its log says so, so many times.
     pub async fn says(&self, what: &str, times: usize) {
-        let said = async || (self.log().matches(what).count() >= times).then_some(());
-        if timeout(PATIENCE, until(what, said)).await.is_err() {
-            panic!("{} does not say {what}\n{}", self.name, self.log());
-        }
+        let said = asked(async || (self.log().matches(what).count() >= times).then_some(())).await;
+        assert!(said.is_some(), "{} does not say {what}\n{}", self.name, self.log());
     }
 }
 
@@ -141,6 +144,7 @@ impl Pair {
         let mut simulator = Config::default();
         // One code is enough, and drawing them is work.
         simulator.tenant.timings.qr_first = Duration::from_mins(10);
+        simulator.tenant.session_limit = 1000;
         change(&mut simulator);
         let options = Options { simulator, without_operator: true, ..Options::default() };
         let world = World::with(OPERATOR, options).await;
@@ -167,11 +171,11 @@ impl Pair {
     pub async fn until_held_by(&self, name: &str) -> Duration {
         let begun = Instant::now();
         let prefix = format!("{name}_");
-        until(&format!("{name} leads"), async || {
+        let held = asked(async || {
             let holder = self.lease().await.holder_identity.unwrap_or_default();
             holder.starts_with(&prefix).then_some(())
-        })
-        .await;
+        });
+        assert!(held.await.is_some(), "{name} does not lead\n{}", self.logs());
         begun.elapsed()
     }
 

@@ -41,7 +41,7 @@ pub struct Election<L> {
 
 /// A lease that is held, and when it ends.
 struct Held {
-    lease: Lease,
+    lease: Box<Lease>,
     until: Duration,
 }
 
@@ -62,7 +62,7 @@ enum Look {
 enum Renewal {
     Done(Held),
     /// Somebody touched it, and it is still ours.
-    Touched(Lease),
+    Touched(Box<Lease>),
     Lost(Lost),
 }
 
@@ -134,12 +134,13 @@ impl<L: Leases> Election<L> {
             Some(_) | None => {}
         }
         let end = seen.as_ref().map_or(now, |seen| seen.at + seen.lasts);
-        if now < end {
+        let left = end.saturating_sub(now);
+        if !left.is_zero() {
             if holder != *told && !holder.is_empty() {
                 tracing::info!(holder, "standing by");
                 *told = holder;
             }
-            return Ok(Look::Wait((end - now).min(POLL)));
+            return Ok(Look::Wait(left.min(POLL)));
         }
         let sent = (self.clock)();
         let wanted = self.taken(found.unwrap_or_default());
@@ -149,7 +150,7 @@ impl<L: Leases> Election<L> {
             self.call(CALL, self.leases.create(&wanted)).await
         };
         match written {
-            Ok(lease) => Ok(Look::Taken(Held { lease, until: sent + DURATION })),
+            Ok(lease) => Ok(Look::Taken(Held { lease: Box::new(lease), until: sent + DURATION })),
             Err(Trouble::Changed) => Ok(Look::Wait(POLL)),
             Err(trouble) => Err(trouble),
         }
@@ -165,7 +166,7 @@ impl<L: Leases> Election<L> {
                 biased;
                 () = drained.cancelled() => {
                     self.until.send_replace(None);
-                    self.release(held.lease).await;
+                    self.release(*held.lease).await;
                     return Ok(());
                 }
                 () = sleep(pause.min(left)) => {}
@@ -197,11 +198,11 @@ impl<L: Leases> Election<L> {
     async fn renew(&self, lease: &Lease, patience: Duration) -> Result<Renewal, Trouble> {
         let sent = (self.clock)();
         match self.call(patience, self.leases.replace(&self.renewed(lease.clone()))).await {
-            Ok(lease) => Ok(Renewal::Done(Held { lease, until: sent + DURATION })),
+            Ok(lease) => Ok(Renewal::Done(Held { lease: Box::new(lease), until: sent + DURATION })),
             Err(Trouble::Changed) => {
                 let now = self.call(patience, self.leases.get()).await?;
                 Ok(match now {
-                    Some(lease) if holder(&lease) == self.identity => Renewal::Touched(lease),
+                    Some(lease) if holder(&lease) == self.identity => Renewal::Touched(Box::new(lease)),
                     Some(lease) => Renewal::Lost(Lost::Taken(holder(&lease))),
                     None => Renewal::Lost(Lost::Deleted),
                 })

@@ -25,7 +25,9 @@ pub struct Leadership {
 }
 
 impl Leadership {
-    pub(super) fn new(until: watch::Receiver<Option<Duration>>, clock: Clock) -> Self {
+    /// By a lease whose end on `clock` is told in `until`.
+    #[must_use]
+    pub fn new(until: watch::Receiver<Option<Duration>>, clock: Clock) -> Self {
         Self { until, clock }
     }
 
@@ -57,7 +59,7 @@ impl Leadership {
     pub async fn acquired(&self) {
         let mut until = self.until.clone();
         if until.wait_for(Option::is_some).await.is_err() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 
