@@ -1,6 +1,6 @@
 # The doors of the project. Everything behind them is cargo and a few scripts.
 .DEFAULT_GOAL := help
-.PHONY: help prerequisites control-plane helm demo image test rights lint chart-check generate image-check image-reproducible schemas leadership clean
+.PHONY: help prerequisites control-plane helm demo image test rights lint chart-check generate image-check image-reproducible schemas clean
 
 # Passed on to the demo, whether given to make or in the environment.
 export KEEP DEMO_KUBECONFIG
@@ -56,9 +56,6 @@ rights: control-plane helm ## Run the end-to-end tests and compare the rights us
 	@rm -rf $(RIGHTS)
 	E2E_AUDIT_LOGS=$(RIGHTS)/namespaces cargo test --locked --workspace --no-fail-fast --test e2e
 	$(in_cluster_and_compare)
-
-leadership: control-plane ## Try partitions, stopped processes and wrong clocks between two replicas, 20 times each
-	LEADERSHIP_RUNS=20 cargo test --locked --test leadership -- --nocapture
 
 lint: ## Check formatting and lints; warnings are errors
 	cargo fmt --all --check

@@ -1,7 +1,7 @@
 //! Faults that make two replicas believe different things: cut off from the API server, stopped and gone on, with a wrong
 //! wall clock. Whatever they believe, what they ask of the provider does not interleave.
 //!
-//! Each fault is tried several times, at other instants of the work: `LEADERSHIP_RUNS` says how often.
+//! Each fault is tried many times, each time at another instant of the work; `LEADERSHIP_RUNS` changes how often.
 
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -15,12 +15,12 @@ use tokio::{
 };
 
 use crate::{
-    pair::{Pair, turns, until},
+    pair::{Pair, turns},
     skew,
 };
 
 /// How often without being told.
-const RUNS: u64 = 4;
+const RUNS: u64 = 20;
 /// Worlds at once: each is three servers.
 const AT_ONCE: usize = 10;
 /// From one new session to the next.
@@ -77,13 +77,15 @@ fn at_work(pair: &Pair) -> impl Future<Output = ()> {
 }
 
 /// What the provider's log says of it.
-async fn judged(pair: &Pair, taken_over: Duration) -> Run {
+async fn judged(pair: &mut Pair, taken_over: Duration) -> Run {
+    pair.revive_until_made(SESSIONS).await;
     pair.all_are_made_once(SESSIONS).await;
     let writes = pair.writes();
     let (turns, late) = turns(&writes);
-    assert_eq!(turns, 2, "both have worked, one after the other\n{}", pair.logs());
-    let by = |token| writes.iter().filter(|e| e.token == Some(token) && e.route == Route::Create).count();
-    assert!(by(1) > 0 && by(2) > 0, "the fault came in the middle of the work\n{}", pair.logs());
+    // More than two where the machine was too busy to renew in time.
+    assert!(turns >= 2, "both have worked\n{}", pair.logs());
+    let creates = |first: bool| writes.iter().any(|e| e.route == Route::Create && (e.token == Some(1)) == first);
+    assert!(creates(true) && creates(false), "the fault came in the middle of the work\n{}", pair.logs());
     if !late.is_empty() {
         println!("late calls: {late:?}");
     }
@@ -108,9 +110,7 @@ async fn cut_off_from_the_api_server() {
         assert!(pair.a.log().contains("the lease could not be renewed in time"), "{}", pair.logs());
         // What it sent and what was held back arrives now.
         pair.a.link.heal();
-        pair.a.start(&pair.world);
-        pair.a.says("standing by", 1).await;
-        judged(&pair, taken_over).await
+        judged(&mut pair, taken_over).await
     })
     .await;
 }
@@ -135,9 +135,7 @@ async fn stopped_and_gone_on() {
         tokio::join!(work, fault);
         let status = pair.a.ended().await;
         assert_eq!(status.code(), Some(1), "{}", pair.logs());
-        pair.a.start(&pair.world);
-        pair.a.says("standing by", 1).await;
-        judged(&pair, taken_over).await
+        judged(&mut pair, taken_over).await
     })
     .await;
 }
@@ -166,9 +164,9 @@ async fn with_wall_clocks_that_are_wrong() {
             taken_over = pair.until_held_by("b").await;
         };
         tokio::join!(work, fault);
-        assert!(taken_over >= Duration::from_secs(11), "it was waited for: {taken_over:?}");
-        until("the end", async || (!pair.a.is_alive()).then_some(())).await;
-        judged(&pair, taken_over).await
+        assert!(taken_over >= Duration::from_secs(5), "it was waited for: {taken_over:?}");
+        assert!(!pair.a.ended().await.success());
+        judged(&mut pair, taken_over).await
     })
     .await;
 }

@@ -18,6 +18,7 @@ use devkit::{
     world::Options,
 };
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use kube::api::ListParams;
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 use whatsapp_operator::api::WhatsAppSession;
@@ -190,6 +191,24 @@ impl Pair {
         let changes =
             |route| matches!(route, Route::Create | Route::Connect | Route::Disconnect | Route::Login | Route::Refresh);
         self.world.sim.requests().into_iter().filter(|entry| changes(entry.route)).collect()
+    }
+
+    /// Starts whoever has ended, as a kubelet does, until every session has its id.
+    pub async fn revive_until_made(&mut self, sessions: usize) {
+        let api = self.world.api::<WhatsAppSession>();
+        let made = asked(async || {
+            for replica in [&mut self.a, &mut self.b] {
+                if !replica.is_alive() {
+                    replica.process = None;
+                    replica.start(&self.world);
+                }
+            }
+            let found = api.list(&ListParams::default()).await.unwrap();
+            let has_id = |s: &&WhatsAppSession| s.status.as_ref().is_some_and(|status| status.session_id.is_some());
+            (found.items.iter().filter(has_id).count() == sessions).then_some(())
+        })
+        .await;
+        assert!(made.is_some(), "not all are made\n{}", self.logs());
     }
 
     /// Every session has its remote one and there is no other.

@@ -14,12 +14,14 @@ pub fn environment(directory: &Path, seconds: i64) -> Vec<(String, String)> {
     ]
 }
 
+/// Compiled once, by the compiler that the project needs anyway.
 fn library(directory: &Path) -> PathBuf {
     static BUILT: std::sync::OnceLock<PathBuf> = std::sync::OnceLock::new();
     let build = || {
         let library = directory.join("skew.so");
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/leadership/skew.c");
-        let built = Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&library).arg(source).output().unwrap();
+        let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".to_owned());
+        let built = Command::new(compiler).args(["-shared", "-fPIC", "-o"]).arg(&library).arg(source).output().unwrap();
         assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
         library
     };
