@@ -228,7 +228,9 @@ mod tests {
 
     fn used(events: &[Value]) -> Used {
         let mut used = Used::default();
-        events.iter().for_each(|event| used.take(event));
+        for event in events {
+            used.take(event);
+        }
         used
     }
 
