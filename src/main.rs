@@ -192,6 +192,15 @@ fn reach(config: &Config) -> Result<Reach, String> {
     reach.trusting(&pem).map_err(|error| told(&error))
 }
 
+/// An error and what is behind it, which is where a client says whether it was the name, the port or the certificate.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let chain = std::iter::successors(Some(error), |error| error.source());
+    let mut told = chain.map(ToString::to_string).collect::<Vec<_>>();
+    // Some repeat what they wrap.
+    told.dedup_by(|cause, error| error.contains(cause.as_str()));
+    told.join(": ")
+}
+
 fn no_client(error: &kube::Error) -> String {
     format!("the Kubernetes client cannot be made: {error}")
 }
@@ -211,7 +220,7 @@ async fn cluster() -> Result<(kube::Config, Client), String> {
             tracing::info!(server = version.git_version, "connected to Kubernetes");
             Ok((config, client))
         }
-        Ok(Err(error)) => Err(format!("Kubernetes at {address} does not answer: {error}")),
+        Ok(Err(error)) => Err(format!("Kubernetes at {address} does not answer: {}", with_causes(&error))),
         Err(_) => Err(format!("Kubernetes at {address} does not answer within 10 s")),
     }
 }

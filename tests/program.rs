@@ -80,6 +80,7 @@ fn a_cluster_that_cannot_be_reached_ends_it_with_a_sentence() {
     let output = run(&[], &path.to_string_lossy());
     assert_eq!(output.status.code(), Some(1));
     assert!(said(&output).contains("Kubernetes at https://127.0.0.1:9/ does not answer"), "{}", said(&output));
+    assert!(said(&output).contains("Connection refused"), "why: {}", said(&output));
 
     let output = run(&[], "/nonexistent/kubeconfig");
     assert_eq!(output.status.code(), Some(1));
