@@ -1,4 +1,4 @@
-//! Where the programs of the control plane are.
+//! Where the programs of the control plane and of the node are.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,6 +14,12 @@ pub enum Set {
     All,
     /// helm, and nothing of the control plane.
     Helm,
+    /// kubelet, kube-proxy, kube-scheduler and the pause program.
+    Node,
+    /// containerd, its shim and ctr.
+    Containerd,
+    /// runc.
+    Runc,
 }
 
 impl Set {
@@ -22,6 +28,17 @@ impl Set {
             Self::Demo => "demo",
             Self::All => "all",
             Self::Helm => "helm",
+            Self::Node => "node",
+            Self::Containerd => "containerd",
+            Self::Runc => "runc",
+        }
+    }
+
+    fn door(self) -> &'static str {
+        match self {
+            Self::Demo | Self::All => "control-plane",
+            Self::Helm => "helm",
+            Self::Node | Self::Containerd | Self::Runc => "node",
         }
     }
 }
@@ -67,8 +84,7 @@ pub async fn find(set: Set) -> Result<PathBuf, Error> {
             Err(Error::Missing(if said.contains("run `make ") {
                 said.to_owned()
             } else {
-                let target = if set == Set::Helm { "helm" } else { "control-plane" };
-                format!("the programs were not found, run `make {target}`: {said}")
+                format!("the programs were not found, run `make {}`: {said}", set.door())
             }))
         }
     }

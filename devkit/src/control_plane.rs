@@ -82,7 +82,7 @@ pub enum Error {
     },
 }
 
-fn failed(what: impl Into<String>) -> impl FnOnce(io::Error) -> Error {
+pub(crate) fn failed(what: impl Into<String>) -> impl FnOnce(io::Error) -> Error {
     let what = what.into();
     move |source| Error::Io { what, source }
 }
@@ -93,6 +93,8 @@ pub struct Options {
     /// Also start kube-controller-manager: namespaces terminate, owned objects are collected,
     /// namespaces get a default `ServiceAccount`.
     pub with_controller_manager: bool,
+    /// The address of this machine that it listens at, for a node that is not in its network namespace. Loopback without.
+    pub address: Option<Ipv4Addr>,
     /// More arguments for kube-apiserver.
     pub api_server_args: Vec<String>,
     /// Where the audit log goes; without it, it vanishes with the control plane.
@@ -167,12 +169,13 @@ impl ControlPlane {
             files.audit_log.clone_from(log);
         }
         let token = files.write()?;
-        let port = free_port().map_err(failed("no free port"))?;
+        let address = options.address.unwrap_or(Ipv4Addr::LOCALHOST);
+        let port = free_port(address).map_err(failed("no free port"))?;
 
         let mut etcd = start_etcd(&guard, programs, &files)?;
         until_ready(&mut etcd, async || etcd_is_healthy(&files.etcd_socket).await).await?;
 
-        let mut api_server = start_api_server(&guard, programs, &files, port, options)?;
+        let mut api_server = start_api_server(&guard, programs, &files, (address, port), options)?;
         // The key is written after the certificate. Its file says more than an open port, which
         // may be anybody's.
         until_ready(&mut api_server, async || {
@@ -180,7 +183,7 @@ impl ControlPlane {
         })
         .await?;
         let ca = fs::read(&files.certificate).map_err(failed("cannot read the certificate of kube-apiserver"))?;
-        let url = format!("https://127.0.0.1:{port}");
+        let url = format!("https://{address}:{port}");
         fs::write(&files.kubeconfig, kubeconfig(&url, &ca, ADMIN, &token))
             .map_err(failed("cannot write the kubeconfig"))?;
         let config =
@@ -373,8 +376,8 @@ fn success(args: &[&str], output: &Output) -> Result<String, Error> {
     Kubectl::said(output).map_err(|stderr| Error::Kubectl { args: args.join(" "), stderr })
 }
 
-fn free_port() -> io::Result<u16> {
-    Ok(TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?.local_addr()?.port())
+fn free_port(address: Ipv4Addr) -> io::Result<u16> {
+    Ok(TcpListener::bind(SocketAddr::from((address, 0)))?.local_addr()?.port())
 }
 
 async fn etcd_is_healthy(socket: &Path) -> Result<(), String> {
@@ -401,7 +404,7 @@ async fn api_server_is_ready(client: &Client) -> Result<(), String> {
 }
 
 /// Asks until the program is ready, has ended or the deadline is over.
-async fn until_ready(program: &mut Managed, probe: impl AsyncFn() -> Result<(), String>) -> Result<(), Error> {
+pub(crate) async fn until_ready(program: &mut Managed, probe: impl AsyncFn() -> Result<(), String>) -> Result<(), Error> {
     let deadline = Instant::now() + READY_DEADLINE;
     let mut pause = PROBE_FIRST_PAUSE;
     loop {

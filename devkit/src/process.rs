@@ -3,7 +3,7 @@
 //! A destructor is not enough: a static is never dropped, and nothing is dropped after SIGKILL or
 //! Ctrl-C. So a [`Guard`] starts a small shell outside of our process group that holds one end of a
 //! pipe. When the pipe closes, for whatever reason, the shell kills every process group it was told
-//! about and removes every directory it was told about.
+//! about and removes every directory and control group it was told about.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -30,8 +30,17 @@ const LOG_TAIL_BYTES: u64 = 64 * 1024;
 
 /// Remembers what it reads from the pipe and cleans all of it up at the end of the pipe.
 const GUARD_SCRIPT: &str = r#"
+no_cgroup_is_left() {
+  for cgroup in $cgroups; do
+    # Each hierarchy has its own; the inner ones go first.
+    for top in /sys/fs/cgroup/"$cgroup" /sys/fs/cgroup/*/"$cgroup"; do
+      [ ! -d "$top" ] || find "$top" -depth -type d -exec rmdir {} + || return 1
+    done
+  done
+}
 trap '' INT TERM HUP
 groups=
+cgroups=
 while IFS= read -r line; do
   value=${line#?}
   case $line in
@@ -43,6 +52,7 @@ while IFS= read -r line; do
       done
       groups=$kept
       ;;
+    c*) cgroups="$cgroups $value" ;;
     d*) set -- "$@" "$value" ;;
     k*)
       for directory do
@@ -55,10 +65,9 @@ done
 for group in $groups; do
   kill -s KILL -- "-$group"
 done
-[ $# -gt 0 ] || exit 0
 tries=0
-# What was just killed may still be on its way out and writing.
-until rm -rf -- "$@" || [ $tries -ge 50 ]; do
+# What was just killed may still be on its way out, writing and in its group.
+until rm -rf -- "$@" && no_cgroup_is_left || [ $tries -ge 50 ]; do
   tries=$((tries + 1))
   sleep 0.1
 done
@@ -114,6 +123,11 @@ impl Guard {
         let directory = TempDir { path, guard: self.clone() };
         self.tell(b'd', directory.path.as_os_str().as_encoded_bytes())?;
         Ok(directory)
+    }
+
+    /// Control groups of this name at the top of the hierarchies, to be removed with all below them.
+    pub fn owns_cgroups(&self, name: &str) -> io::Result<()> {
+        self.tell(b'c', name.as_bytes())
     }
 
     fn tell(&self, what: u8, value: &[u8]) -> io::Result<()> {

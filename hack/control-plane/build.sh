@@ -1,11 +1,14 @@
 #!/usr/bin/env bash
-# Makes sure that the programs of a Kubernetes control plane, or helm, are on this
-# machine and prints the directory that holds them as the last line of stdout.
-# Everything else goes to stderr.
+# Makes sure that the programs of a Kubernetes control plane, or of another module
+# beside this one, are on this machine and prints the directory that holds them as
+# the last line of stdout. Everything else goes to stderr.
 #
 #   build.sh demo          etcd, kube-apiserver, kubectl
 #   build.sh all           the same and kube-controller-manager
 #   build.sh helm          helm, of the module in hack/helm
+#   build.sh node          kubelet, kube-proxy, kube-scheduler and the pause program, of hack/node
+#   build.sh containerd    containerd, its shim and ctr, of hack/containerd
+#   build.sh runc          runc, of hack/runc; needs a C compiler and libseccomp's headers
 #   build.sh demo --find   only look, never build (exit 1 when something is missing)
 #
 # A directory named by KUBEBUILDER_ASSETS is taken when it is complete. Otherwise
@@ -23,7 +26,7 @@ die() {
 }
 
 usage() {
-  say "usage: build.sh demo|all|helm [--find]"
+  say "usage: build.sh demo|all|helm|node|containerd|runc [--find]"
   exit 2
 }
 
@@ -31,37 +34,40 @@ set_name=""
 find_only=""
 for argument in "$@"; do
   case $argument in
-    demo | all | helm) set_name=$argument ;;
+    demo | all | helm | node | containerd | runc) set_name=$argument ;;
     --all) set_name=all ;;
     --find) find_only=yes ;;
     *) usage ;;
   esac
 done
+# What differs between the modules: where it is, whose version counts, how long it takes, what make calls it.
+module=$set_name
+door=node
+cgo=0
+tags=()
 case $set_name in
   # The smallest come first, so that a failing build fails early.
-  demo) tools=(etcd kubectl kube-apiserver) ;;
-  all) tools=(etcd kubectl kube-apiserver kube-controller-manager) ;;
-  helm) tools=(helm) ;;
+  demo | all)
+    tools=(etcd kubectl kube-apiserver)
+    if [[ $set_name == all ]]; then tools+=(kube-controller-manager); fi
+    module=control-plane pinned=k8s.io/kubernetes takes="7 minutes" door=control-plane
+    ;;
+  helm) tools=(helm) pinned=helm.sh/helm/v4 takes="3 minutes" door=helm ;;
+  node) tools=(pause kube-proxy kube-scheduler kubelet) pinned=k8s.io/kubernetes takes="2 minutes, after the control plane," ;;
+  containerd) tools=(ctr containerd-shim-runc-v2 containerd) pinned=github.com/containerd/containerd/v2 takes="1 minute" ;;
+  runc) tools=(runc) pinned=github.com/opencontainers/runc takes="20 seconds" cgo=1 tags=(-tags seccomp) ;;
   *) usage ;;
 esac
-
-# What differs between the two modules.
-if [[ $set_name == helm ]]; then
-  label=helm
-  here=$(cd "$here/../helm" && pwd)
-  target=helm
-  pinned=helm.sh/helm/v4
-  takes="3 minutes"
-else
-  target=control-plane
-  pinned=k8s.io/kubernetes
-  takes="7 minutes"
-fi
+label=${module/-/ }
+here=$(cd "$here/../$module" && pwd)
 
 package_of() {
   case $1 in
     helm) echo helm.sh/helm/v4/cmd/helm ;;
     etcd) echo go.etcd.io/etcd/server/v3 ;;
+    pause) echo node/pause ;;
+    containerd | containerd-shim-runc-v2 | ctr) echo "github.com/containerd/containerd/v2/cmd/$1" ;;
+    runc) echo github.com/opencontainers/runc ;;
     *) echo "k8s.io/kubernetes/cmd/$1" ;;
   esac
 }
@@ -77,7 +83,8 @@ sha256() {
   if command -v sha256sum >/dev/null; then sha256sum; else shasum -a 256; fi
 }
 
-if [[ -n ${KUBEBUILDER_ASSETS:-} ]]; then
+# Nobody has a node's programs in there.
+if [[ -n ${KUBEBUILDER_ASSETS:-} && $door != node ]]; then
   missing=$(missing_in "$KUBEBUILDER_ASSETS")
   if [[ -z $missing ]]; then
     printf '%s\n' "$KUBEBUILDER_ASSETS"
@@ -89,7 +96,7 @@ fi
 # Another version means another directory, so that checkouts of different ages
 # can share the cache.
 hash=$(cat "$here/go.mod" "$here/go.sum" | sha256 | cut -c1-12)
-cache=${XDG_CACHE_HOME:-${HOME:?HOME is not set}/.cache}/whatsapp-operator/$target-$hash
+cache=${XDG_CACHE_HOME:-${HOME:?HOME is not set}/.cache}/whatsapp-operator/$module-$hash
 
 finish_if_complete() {
   if [[ -z $(missing_in "$cache") ]]; then
@@ -101,7 +108,7 @@ finish_if_complete() {
 finish_if_complete
 if [[ -n $find_only ]]; then
   missing=$(missing_in "$cache")
-  die "${missing//$'\n'/, } not found in $cache: run \`make $target\` (the first build takes about $takes on 2 cores)"
+  die "${missing//$'\n'/, } not found in $cache: run \`make $door\` (the first build takes about $takes on 2 cores)"
 fi
 
 wanted_go=$(sed -n 's/^go //p' "$here/go.mod")
@@ -109,7 +116,7 @@ command -v go >/dev/null ||
   die "Go is not installed: install Go $wanted_go or newer (https://go.dev/dl/), or point KUBEBUILDER_ASSETS at a directory with ${tools[*]}"
 
 cd "$here"
-export GOWORK=off CGO_ENABLED=0
+export GOWORK=off CGO_ENABLED=$cgo
 # A Go that may fetch newer toolchains does so here; any other refuses go.mod.
 if ! problem=$(go list -m 2>&1 >/dev/null); then
   case $problem in
@@ -202,12 +209,16 @@ major=${version#v}
 minor=${major#*.}
 major=${major%%.*}
 minor=${minor%%.*}
-if [[ $set_name == helm ]]; then
-  flags="-s -w -X helm.sh/helm/v4/internal/version.version=$version"
-else
-  stamp=k8s.io/component-base/version
-  flags="-s -w -X $stamp.gitVersion=$version -X $stamp.gitMajor=$major -X $stamp.gitMinor=$minor"
-fi
+case $module in
+  helm) stamps=(helm.sh/helm/v4/internal/version.version="$version") ;;
+  containerd) stamps=("$pinned/version.Version=$version") ;;
+  runc) stamps=(main.version="${version#v}") ;;
+  *)
+    stamp=k8s.io/component-base/version
+    stamps=("$stamp.gitVersion=$version" "$stamp.gitMajor=$major" "$stamp.gitMinor=$minor")
+    ;;
+esac
+flags="-s -w$(printf -- ' -X %s' "${stamps[@]}")"
 
 todo=()
 while IFS= read -r tool; do todo+=("$tool"); done < <(missing_in "$cache")
@@ -217,7 +228,7 @@ say "      once per machine: about $takes on 2 cores for all of it; an interrupt
 
 packages=()
 for tool in "${todo[@]}"; do packages+=("$(package_of "$tool")"); done
-run_with_ticks "downloading modules" go list -mod=readonly -deps -f '{{.ImportPath}}' "${packages[@]}" ||
+run_with_ticks "downloading modules" go list -mod=readonly ${tags[@]+"${tags[@]}"} -deps -f '{{.ImportPath}}' "${packages[@]}" ||
   fail_with_log "the modules of ${todo[*]} cannot be loaded"
 
 number=0
@@ -225,7 +236,7 @@ for tool in "${todo[@]}"; do
   number=$((number + 1))
   say "[$number/${#todo[@]}] building $tool"
   begun=$SECONDS
-  run_with_ticks "$tool" go build -mod=readonly -buildvcs=false -trimpath -ldflags "$flags" \
+  run_with_ticks "$tool" go build -mod=readonly -buildvcs=false -trimpath ${tags[@]+"${tags[@]}"} -ldflags "$flags" \
     -o "$work/$tool" "$(package_of "$tool")" || fail_with_log "building $tool failed"
   # The rename is what makes it visible, so nobody ever finds half a program.
   mv -f "$work/$tool" "$cache/$tool"

@@ -1,6 +1,6 @@
 //! How the programs of a control plane are started.
 
-use std::path::Path;
+use std::{net::Ipv4Addr, path::Path};
 
 use super::{Error, Options, failed, files::Files};
 use crate::process::{Guard, Managed};
@@ -47,19 +47,21 @@ pub(super) fn start_api_server(
     guard: &Guard,
     programs: &Path,
     files: &Files,
-    port: u16,
+    (address, port): (Ipv4Addr, u16),
     options: &Options,
 ) -> Result<Managed, Error> {
-    let port = port.to_string();
+    let (address, port) = (address.to_string(), port.to_string());
     let key = files.service_account_key.to_string_lossy();
     let public_key = files.service_account_public_key.to_string_lossy();
     let mut flags = vec![
         ("etcd-servers", ETCD_URL),
         ("secure-port", &port),
-        ("bind-address", "127.0.0.1"),
+        ("bind-address", &address),
         // Otherwise it looks for the address of a network and fails on machines without one.
-        ("advertise-address", "127.0.0.1"),
-        ("endpoint-reconciler-type", "none"),
+        ("advertise-address", &address),
+        // Whether Pods find it under the service's address; loopback is refused there.
+        ("endpoint-reconciler-type", if options.address.is_some() { "lease" } else { "none" }),
+        ("kubelet-preferred-address-types", "InternalIP"),
         ("service-account-key-file", &*public_key),
         ("service-account-signing-key-file", &*key),
         ("service-account-issuer", "https://kubernetes.default.svc"),
