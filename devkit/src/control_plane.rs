@@ -404,7 +404,10 @@ async fn api_server_is_ready(client: &Client) -> Result<(), String> {
 }
 
 /// Asks until the program is ready, has ended or the deadline is over.
-pub(crate) async fn until_ready(program: &mut Managed, probe: impl AsyncFn() -> Result<(), String>) -> Result<(), Error> {
+pub(crate) async fn until_ready(
+    program: &mut Managed,
+    probe: impl AsyncFn() -> Result<(), String>,
+) -> Result<(), Error> {
     let deadline = Instant::now() + READY_DEADLINE;
     let mut pause = PROBE_FIRST_PAUSE;
     loop {

@@ -8,6 +8,7 @@ pub mod generated;
 pub mod gitops;
 pub mod helm;
 pub mod kubectl;
+pub mod node;
 pub mod operator;
 pub mod process;
 mod reference;

@@ -67,7 +67,7 @@ for group in $groups; do
 done
 tries=0
 # What was just killed may still be on its way out, writing and in its group.
-until rm -rf -- "$@" && no_cgroup_is_left || [ $tries -ge 50 ]; do
+until { [ $# -eq 0 ] || rm -rf -- "$@"; } && no_cgroup_is_left || [ $tries -ge 50 ]; do
   tries=$((tries + 1))
   sleep 0.1
 done
