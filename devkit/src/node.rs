@@ -36,9 +36,8 @@ pub struct Node {
     programs: Vec<Managed>,
     ctr: PathBuf,
     plane: ControlPlane,
-    // The guard's last user removes the control groups.
+    // Holds the guard, whose end removes the control groups.
     directory: TempDir,
-    guard: Guard,
 }
 
 impl Node {
@@ -48,7 +47,7 @@ impl Node {
     /// When the programs are not there, or this machine does not allow it; the text says what was tried.
     pub async fn start() -> Result<Self, Error> {
         let programs = assets::find(assets::Set::Node).await?;
-        let containers = assets::find(assets::Set::Containerd).await?;
+        let of_containers = assets::find(assets::Set::Containerd).await?;
         let runc = assets::find(assets::Set::Runc).await?.join("runc");
 
         let guard = Guard::new().map_err(failed("cannot start the guard"))?;
@@ -71,10 +70,9 @@ impl Node {
         let log = |name: &str| files.logs.join(format!("{name}.log"));
         let kubeconfig = format!("--kubeconfig={}", plane.kubeconfig_path().display());
 
-        let ctr = containers.join("ctr");
-        let containerd = containers.join("containerd");
+        let ctr = of_containers.join("ctr");
         let mut containerd = namespaces
-            .launch(&guard, &containerd, &log("containerd"))
+            .launch(&guard, &of_containers.join("containerd"), &log("containerd"))
             .arg("--config")
             .arg(&files.containerd)
             .spawn()
@@ -112,7 +110,7 @@ impl Node {
             .map_err(failed("cannot start kube-scheduler"))?;
 
         let programs = vec![containerd, kubelet, proxy, scheduler];
-        let mut node = Self { namespaces, programs, ctr, plane, directory, guard };
+        let mut node = Self { namespaces, programs, ctr, plane, directory };
         node.import(&pause).await?;
         node.until_it_takes_pods().await?;
         Ok(node)

@@ -1,6 +1,7 @@
 //! What the programs of a node read, and where they keep what they write.
 
 use std::{
+    fmt::Write as _,
     fs,
     net::Ipv4Addr,
     path::{Path, PathBuf},
@@ -62,15 +63,17 @@ impl Files {
 
     fn containerd_config(&self, runc: &Path) -> String {
         let (root, state) = (self.data.join("images"), self.data.join("containers"));
+        let [root, state, socket, networks, runc] =
+            [&root, &state, &self.socket, &self.networks, runc].map(|path| path.to_string_lossy());
         format!(
             "\
 version = 3
-root = {root:?}
-state = {state:?}
+root = '{root}'
+state = '{state}'
 [grpc]
-address = {socket:?}
+address = '{socket}'
 [plugins.'io.containerd.cri.v1.images'.pinned_images]
-sandbox = {PAUSE_IMAGE:?}
+sandbox = '{PAUSE_IMAGE}'
 [plugins.'io.containerd.cri.v1.runtime']
 # Where CAP_SYS_RESOURCE is missing, scores cannot be lowered.
 restrict_oom_score_adj = true
@@ -78,13 +81,11 @@ netns_mounts_under_state_dir = true
 [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc]
 runtime_type = 'io.containerd.runc.v2'
 [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc.options]
-BinaryName = {runc:?}
+BinaryName = '{runc}'
 [plugins.'io.containerd.cri.v1.runtime'.cni]
-bin_dirs = [{CNI_PLUGINS:?}]
-conf_dir = {networks:?}
-",
-            socket = self.socket,
-            networks = self.networks,
+bin_dirs = ['{CNI_PLUGINS}']
+conf_dir = '{networks}'
+"
         )
     }
 
@@ -146,7 +147,10 @@ conf_dir = {networks:?}
         tar(&layer, programs, &["pause"])?;
         let content = fs::read(&layer).map_err(failed("cannot read the layer of the pause image"))?;
         let digest = ring::digest::digest(&ring::digest::SHA256, &content);
-        let digest: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest = digest.as_ref().iter().fold(String::from("sha256:"), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        });
         let architecture = match std::env::consts::ARCH {
             "x86_64" => "amd64",
             "aarch64" => "arm64",
@@ -155,7 +159,7 @@ conf_dir = {networks:?}
         let config = json!({
             "architecture": architecture, "os": "linux",
             "config": {"Entrypoint": ["/pause"]},
-            "rootfs": {"type": "layers", "diff_ids": [format!("sha256:{digest}")]},
+            "rootfs": {"type": "layers", "diff_ids": [digest]},
         });
         let manifest = json!([{"Config": "config.json", "RepoTags": [PAUSE_IMAGE], "Layers": ["layer.tar"]}]);
         fs::write(self.pause.join("config.json"), config.to_string())
