@@ -10,5 +10,10 @@
 )]
 
 mod cluster;
+mod declared;
+mod disruption;
+mod drift;
 mod install;
+mod removal;
 mod stage;
+mod upgrade;

@@ -26,7 +26,7 @@ use tokio::{
     sync::{Mutex, MutexGuard},
     time::timeout,
 };
-use whatsapp_operator::api::{WhatsAppAccount, WhatsAppSession};
+use whatsapp_operator::api::{WhatsAppAccount, WhatsAppSession, names};
 
 use crate::cluster::{self, Cluster};
 
@@ -37,7 +37,8 @@ const PATIENCE: Duration = Duration::from_mins(3);
 const PATIENCE_OF_TOOLS: &str = "--timeout=3m";
 /// Namespaces that belong to these tests.
 const LABEL: &str = "whatsapp-operator-e2e";
-const DEFINITIONS: [&str; 2] = ["whatsappsessions.actiwapi.com", "whatsappaccounts.actiwapi.com"];
+/// What the chart defines; sessions need their account to end.
+pub const DEFINITIONS: [&str; 2] = ["whatsappsessions.actiwapi.com", "whatsappaccounts.actiwapi.com"];
 const BASE_URL: &str = "baseUrl: https://api.actiwapi.com";
 
 /// The definitions belong to the whole cluster, and so to one scenario at a time.
@@ -251,9 +252,32 @@ impl Stage {
         soon(what, self.sim.wait_until(wished)).await;
     }
 
-    /// How many sessions were asked for, and how many times one was to be connected.
+    /// Waits until the operator has looked at everything that happened to the object so far.
+    pub async fn noticed(&self, session: &str) -> WhatsAppSession {
+        let sessions = self.api::<WhatsAppSession>();
+        let request = sessions.get_metadata(session).await.unwrap().resource_version().unwrap();
+        let annotation = json!({"metadata": {"annotations": {names::RECONCILE_REQUESTED_AT: request}}});
+        sessions.patch_metadata(session, &PatchParams::default(), &Patch::Merge(annotation)).await.unwrap();
+        let answered = |session: &WhatsAppSession| {
+            session.status.as_ref().and_then(|status| status.last_handled_reconcile_at.as_ref()) == Some(&request)
+        };
+        self.until(sessions, session, "an answer to a request to look again", answered).await
+    }
+
+    /// How many sessions the provider was asked for.
+    pub fn creates(&self) -> usize {
+        self.sim.count(Route::Create)
+    }
+
+    /// The same, and how many times one was to be connected.
     pub fn creates_and_connects(&self) -> (usize, usize) {
-        (self.sim.count(Route::Create), self.sim.count(Route::Connect))
+        (self.creates(), self.sim.count(Route::Connect))
+    }
+
+    /// How many times this one was to be connected.
+    pub fn connects_of(&self, id: &str) -> usize {
+        let calls = self.sim.requests();
+        calls.iter().filter(|call| call.route == Route::Connect && call.session.as_deref() == Some(id)).count()
     }
 }
 
@@ -305,5 +329,6 @@ pub async fn until_gone<K>(api: Api<K>, name: &str, uid: &str)
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
 {
-    soon(&format!("{name} goes"), await_condition(api, name, conditions::is_deleted(uid))).await.unwrap();
+    let gone = Box::pin(await_condition(api, name, conditions::is_deleted(uid)));
+    soon(&format!("{name} goes"), gone).await.unwrap();
 }

@@ -1,0 +1,99 @@
+//! The Pod goes while it is at work.
+
+use std::time::Duration;
+
+use actiwapi_sim::state::faults::{Fault, Route};
+use k8s_openapi::api::core::v1::Pod;
+use kube::{
+    ResourceExt,
+    api::{DeleteParams, EvictParams, Patch, PatchParams},
+};
+use serde_json::json;
+
+use crate::stage::{Stage, until_gone};
+
+/// Keeps a Pod's object after its end, to be looked at.
+const KEEPER: &str = "example.com/looked-at";
+/// Longer than it takes to ask for the Pod's end, shorter than the operator waits for an answer.
+const MEANWHILE: Duration = Duration::from_secs(4);
+
+/// Applies the first example with a provider that takes its time, and returns while the first create is under way there.
+async fn in_the_middle_of_a_create(stage: &Stage, slow: Fault) {
+    stage.sim.arm(slow.times(1));
+    stage.apply(&stage.example("quickstart.yaml")).await;
+    stage
+        .until_provider("a create is under way", |provider| {
+            provider.journal().entries().iter().any(|call| call.route == Route::Create && !call.done)
+        })
+        .await;
+}
+
+/// Another Pod takes over, and there is one remote session, asked for once.
+async fn one_session_in_the_end(stage: &Stage, old: &Pod) {
+    until_gone(stage.system_api::<Pod>(), &old.name_any(), &old.uid().unwrap()).await;
+    stage.pair("sales").await;
+    assert_ne!(stage.pod().await.uid(), old.uid());
+    assert_eq!((stage.creates(), stage.sim.sessions("demo").len()), (1, 1));
+}
+
+fn slow_effect() -> Fault {
+    Fault { route: Some(Route::Create), delay: MEANWHILE, ..Fault::default() }
+}
+
+fn slow_answer() -> Fault {
+    Fault { route: Some(Route::Create), delay_after: MEANWHILE, ..Fault::default() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_eviction_in_the_middle_of_a_create_leaves_one_session() {
+    let stage = Stage::set("eviction").await;
+    stage.install().await;
+    let pod = stage.pod().await;
+    in_the_middle_of_a_create(&stage, slow_effect()).await;
+    let evicted = stage.system_api::<Pod>().evict(&pod.name_any(), &EvictParams::default()).await.unwrap();
+    assert!(evicted.is_success(), "{evicted:?}");
+    one_session_in_the_end(&stage, &pod).await;
+    stage.clear().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deletion_in_the_middle_of_a_create_leaves_one_session() {
+    let stage = Stage::set("deletion").await;
+    stage.install().await;
+    let pod = stage.pod().await;
+    in_the_middle_of_a_create(&stage, slow_answer()).await;
+    let _ = stage.system_api::<Pod>().delete(&pod.name_any(), &DeleteParams::default()).await.unwrap();
+    one_session_in_the_end(&stage, &pod).await;
+    stage.clear().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kill_in_the_middle_of_a_create_leaves_one_session() {
+    let stage = Stage::set("kill").await;
+    stage.install().await;
+    let pod = stage.pod().await;
+    in_the_middle_of_a_create(&stage, slow_answer()).await;
+    let _ = stage.system_api::<Pod>().delete(&pod.name_any(), &DeleteParams::default().grace_period(0)).await.unwrap();
+    one_session_in_the_end(&stage, &pod).await;
+    stage.clear().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_pod_ends_by_itself_and_without_an_error() {
+    let stage = Stage::set("sigterm").await;
+    stage.install().await;
+    stage.quickstart().await;
+    let (pods, pod) = (stage.system_api::<Pod>(), stage.pod().await.name_any());
+    let keep = |finalizers: &[&str]| Patch::Merge(json!({"metadata": {"finalizers": finalizers}}));
+    pods.patch(&pod, &PatchParams::default(), &keep(&[KEEPER])).await.unwrap();
+    let _ = pods.delete(&pod, &DeleteParams::default()).await.unwrap();
+    let exit_code = |pod: &Pod| {
+        let status = pod.status.as_ref()?.container_statuses.as_ref()?.first()?;
+        Some(status.state.as_ref()?.terminated.as_ref()?.exit_code)
+    };
+    let ended = stage.until(pods.clone(), &pod, "its container has ended", |pod| exit_code(pod).is_some()).await;
+    // A kubelet that runs out of patience kills, and that is 137.
+    assert_eq!(exit_code(&ended), Some(0));
+    pods.patch(&pod, &PatchParams::default(), &keep(&[])).await.unwrap();
+    stage.clear().await;
+}
