@@ -154,12 +154,14 @@ impl Node {
         self.images(&["import", &archive.to_string_lossy()]).await.map(drop)
     }
 
-    /// Gives an image a second name.
+    /// Gives an image a second name. Both may be as short as in a Pod.
     ///
     /// # Errors
     /// When there is no such image.
     pub async fn tag(&self, image: &str, name: &str) -> Result<(), Error> {
-        self.images(&["tag", "--force", image, name]).await.map(drop)
+        // What a name without a registry stands for, to containerd as to a kubelet.
+        let whole = |name: &str| if name.contains('/') { name.to_owned() } else { format!("docker.io/library/{name}") };
+        self.images(&["tag", "--force", &whole(image), &whole(name)]).await.map(drop)
     }
 
     async fn images(&self, args: &[&str]) -> Result<String, Error> {

@@ -11,8 +11,19 @@ use super::{WhatsAppAccount, WhatsAppSession};
 pub fn all() -> Vec<(&'static str, Value)> {
     vec![
         ("actiwapi.com_whatsappaccounts.yaml", finished(&WhatsAppAccount::crd())),
-        ("actiwapi.com_whatsappsessions.yaml", finished(&WhatsAppSession::crd())),
+        ("actiwapi.com_whatsappsessions.yaml", with_empty_spec(finished(&WhatsAppSession::crd()))),
     ]
+}
+
+/// Everything about a session has a default, so there is one for all of it too. It is what keeps `spec: {}` alive when an
+/// object goes from `kubectl apply` to a server-side apply: with the last field that the old manager owned, a null is left
+/// of the spec, and a null with a default becomes that default instead of being refused.
+fn with_empty_spec(mut crd: Value) -> Value {
+    let spec = crd.pointer_mut("/spec/versions/0/schema/openAPIV3Schema/properties/spec");
+    if let Some(spec) = spec.and_then(Value::as_object_mut) {
+        spec.insert("default".to_owned(), json!({}));
+    }
+    crd
 }
 
 fn finished(crd: &CustomResourceDefinition) -> Value {

@@ -101,11 +101,28 @@ async fn the_shortest_manifest_of_a_session() {
     let manifest = |name: &str, spec: &str| {
         format!("apiVersion: actiwapi.com/v1alpha1\nkind: WhatsAppSession\nmetadata:\n  name: {name}\n{spec}")
     };
-    cluster.apply(&manifest("sales", "spec: {}\n"), &["--validate=strict"]).await.unwrap();
-    // A spec that is forgotten is more likely a mistake than a wish for all defaults.
-    for spec in ["", "spec:\n"] {
-        let said = cluster.apply(&manifest("support", spec), &[]).await.unwrap_err();
-        assert!(said.contains("spec: Required value"), "{said}");
+    for (name, spec) in [("empty", "spec: {}\n"), ("nothing", "spec:\n"), ("none", "")] {
+        cluster.apply(&manifest(name, spec), &["--validate=strict"]).await.unwrap();
+    }
+    let spec = async |name: &str| cluster.kubectl(&["get", "was", name, "--output=jsonpath={.spec}"]).await;
+    let empty = spec("empty").await;
+    assert!(empty.contains(r#""desiredState":"Connected""#), "{empty}");
+    for name in ["nothing", "none"] {
+        assert_eq!(spec(name).await, empty);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_spec_survives_the_move_from_apply_to_a_server_side_apply() {
+    let cluster = Cluster::with_namespace("default-moved").await;
+    let manifest = "apiVersion: actiwapi.com/v1alpha1\nkind: WhatsAppSession\nmetadata:\n  name: sales\nspec: {}\n";
+    cluster.apply(manifest, &[]).await.unwrap();
+    let spec = ["get", "was", "sales", "--output=jsonpath={.spec}"];
+    let before = cluster.kubectl(&spec).await;
+    // The first takes over what kubectl owns, and the second finds it taken over.
+    for _ in 0..2 {
+        cluster.apply(manifest, &["--server-side", "--field-manager=pipeline"]).await.unwrap();
+        assert_eq!(cluster.kubectl(&spec).await, before);
     }
 }
 
