@@ -52,6 +52,6 @@ async fn nothing_has_drifted_after_a_lifecycle() {
 
     let release = stage.cluster.helm_ok(&["get", "manifest", RELEASE, "--namespace", &stage.system]).await;
     // As somebody else, because Helm also owns annotations that are no part of the manifest.
-    assert_eq!(differences(&stage, &stage.system, &[pipeline], &release).await, NONE);
+    assert_eq!(differences(&stage, &stage.system, &[pipeline, "--force-conflicts"], &release).await, NONE);
     stage.clear().await;
 }
