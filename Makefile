@@ -1,6 +1,6 @@
 # The doors of the project. Everything behind them is cargo and a few scripts.
 .DEFAULT_GOAL := help
-.PHONY: help prerequisites control-plane helm demo image test rights lint chart-check generate image-check image-reproducible schemas clean
+.PHONY: help prerequisites control-plane helm demo image test rights lint chart-check generate image-check image-reproducible schemas node e2e clean
 
 # Passed on to the demo, whether given to make or in the environment.
 export KEEP DEMO_KUBECONFIG
@@ -19,6 +19,9 @@ helm: prerequisites ## Compile helm for the tests of the chart, once per machine
 
 schemas: prerequisites ## Fetch the schemas of Argo CD and Flux for the tests of examples/gitops, once per machine
 	@hack/gitops/schemas.sh >/dev/null
+
+node: prerequisites ## Compile what makes this machine a Kubernetes node, once per machine
+	@for programs in node containerd runc; do hack/control-plane/build.sh $$programs || exit; done
 
 demo: prerequisites ## Pair a session on a simulated provider (KEEP=1, DEMO_KUBECONFIG=file)
 	@if [ -z "$$DEMO_KUBECONFIG" ]; then hack/control-plane/build.sh demo >/dev/null; fi
@@ -57,9 +60,12 @@ rights: control-plane helm ## Run the end-to-end tests and compare the rights us
 	E2E_AUDIT_LOGS=$(RIGHTS)/namespaces cargo test --locked --workspace --no-fail-fast --test e2e
 	$(in_cluster_and_compare)
 
+e2e: prerequisites ## Test image and chart on a real node: this machine (Linux, root), kind, or E2E_KUBECONFIG=file
+	@hack/e2e.sh
+
 lint: ## Check formatting and lints; warnings are errors
 	cargo fmt --all --check
-	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
 
 chart-check: ## Hold the chart's defaults against the policies of checkov (needs python3)
 	@hack/checkov/run.sh

@@ -1,10 +1,17 @@
 //! From nothing to a paired session.
 
+use std::process::Stdio;
+
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use serde_json::json;
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    net::TcpStream,
+    process::Command,
+};
 
-use crate::stage::{RELEASE, Stage};
+use crate::stage::{RELEASE, Stage, soon};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_release_is_ready_under_the_restricted_standard_and_every_example_pairs() {
@@ -15,6 +22,9 @@ async fn a_release_is_ready_under_the_restricted_standard_and_every_example_pair
     every_example_pairs(&stage).await;
     assert_eq!(stage.pod().await.uid(), pod.uid());
     assert_eq!(restarts(&stage.pod().await), 0, "the probes are content");
+    assert!(get(&stage, 8081, "/readyz").await.starts_with("HTTP/1.1 200"));
+    let metrics = get(&stage, 8080, "/metrics").await;
+    assert!(metrics.contains("whatsapp_operator_"), "{metrics}");
     in_cluster_credentials(&stage, &pod);
     stage.clear().await;
 }
@@ -25,6 +35,31 @@ fn restarts(pod: &Pod) -> i32 {
         .flat_map(|status| status.container_statuses.iter().flatten())
         .map(|status| status.restart_count)
         .sum()
+}
+
+/// What the Pod answers at one of its ports.
+async fn get(stage: &Stage, port: u16, path: &str) -> String {
+    let kubectl = &stage.cluster.kubectl;
+    let mut forward = Command::new(&kubectl.program)
+        .args(["--namespace", &stage.system, "port-forward", "deployment/whatsapp-operator", &format!(":{port}")])
+        .env("KUBECONFIG", &kubectl.kubeconfig)
+        .env("KUBECACHEDIR", &kubectl.cache)
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    // Forwarding from 127.0.0.1:40123 -> 8081
+    let mut said = BufReader::new(forward.stdout.take().unwrap()).lines();
+    let line = soon("kubectl forwards", said.next_line()).await.unwrap().unwrap();
+    let address = line.split_whitespace().nth(2).unwrap();
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream
+        .write_all(format!("GET {path} HTTP/1.1\r\nHost: pod\r\nConnection: close\r\n\r\n").as_bytes())
+        .await
+        .unwrap();
+    let mut answer = String::new();
+    soon("the Pod answers", stream.read_to_string(&mut answer)).await.unwrap();
+    answer
 }
 
 async fn every_example_pairs(stage: &Stage) {
