@@ -3,18 +3,18 @@
 use std::{
     env,
     net::{IpAddr, Ipv4Addr},
-    path::{Path, PathBuf},
-    process::{Output, Stdio},
+    path::Path,
+    process::Output,
 };
 
-use devkit::{assets, kubectl::Kubectl, node::Node};
+use devkit::{assets, helm, kubectl::Kubectl, node::Node};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{
     Api, Client, Config,
     api::ListParams,
     config::{KubeConfigOptions, Kubeconfig},
 };
-use tokio::{process::Command, sync::OnceCell};
+use tokio::sync::OnceCell;
 
 /// The image in the archive of `E2E_ARCHIVE`, or one that the named cluster can pull.
 const IMAGE: &str = "E2E_IMAGE";
@@ -37,7 +37,6 @@ pub struct Cluster {
     /// The same image under another tag.
     pub next_image: String,
     config: Config,
-    helm: PathBuf,
     node: Option<Node>,
 }
 
@@ -57,16 +56,15 @@ fn needed(name: &str) -> String {
 
 impl Cluster {
     async fn start() -> Self {
-        let helm = assets::find(assets::Set::Helm).await.unwrap_or_else(|error| panic!("{error}")).join("helm");
         let image = needed(IMAGE);
-        let Some(kubeconfig) = setting(KUBECONFIG) else { return Self::of_this_machine(helm, image).await };
+        let Some(kubeconfig) = setting(KUBECONFIG) else { return Self::of_this_machine(image).await };
         let _ = rustls::crypto::ring::default_provider().install_default();
         let read = Kubeconfig::read_from(&kubeconfig).unwrap_or_else(|error| panic!("{kubeconfig}: {error}"));
         let config = Config::from_custom_kubeconfig(read, &KubeConfigOptions::default()).await.unwrap();
         let program = assets::find(assets::Set::Demo).await.unwrap_or_else(|error| panic!("{error}")).join("kubectl");
         let kubectl = Kubectl { program, kubeconfig: kubeconfig.into(), cache: env::temp_dir().join("kubectl-cache") };
         let host = needed(HOST).parse().unwrap_or_else(|error| panic!("{HOST}: {error}"));
-        let cluster = Self { kubectl, host, image, next_image: needed(NEXT_IMAGE), config, helm, node: None };
+        let cluster = Self { kubectl, host, image, next_image: needed(NEXT_IMAGE), config, node: None };
         // The tests remove all of them, and everybody's sessions with them.
         let definitions: Api<CustomResourceDefinition> = Api::all(cluster.client());
         let definitions = definitions.list_metadata(&ListParams::default()).await.unwrap().items;
@@ -76,7 +74,7 @@ impl Cluster {
         cluster
     }
 
-    async fn of_this_machine(helm: PathBuf, image: String) -> Self {
+    async fn of_this_machine(image: String) -> Self {
         let archive = needed(ARCHIVE);
         let node = Node::start().await.unwrap_or_else(|error| panic!("{error}"));
         node.import(Path::new(&archive)).await.unwrap_or_else(|error| panic!("{error}"));
@@ -84,7 +82,7 @@ impl Cluster {
         node.tag(&image, &next_image).await.unwrap_or_else(|error| panic!("{error}"));
         let plane = node.plane();
         let (kubectl, config) = (plane.admin().clone(), plane.config().clone());
-        Self { kubectl, host: node.host().into(), image, next_image, config, helm, node: Some(node) }
+        Self { kubectl, host: node.host().into(), image, next_image, config, node: Some(node) }
     }
 
     /// A new administrator's client; each test needs its own.
@@ -104,18 +102,12 @@ impl Cluster {
 
     /// Runs helm.
     pub async fn helm(&self, args: &[&str]) -> Output {
-        let mut command = Command::new(&self.helm);
-        command.args(args).env("KUBECONFIG", &self.kubectl.kubeconfig);
-        // Nothing that the machine's own helm has may matter.
-        command.env("HELM_PLUGINS", "/nonexistent").stdin(Stdio::null()).kill_on_drop(true);
-        command.output().await.unwrap()
+        helm::run(Some(&self.kubectl.kubeconfig), args).await.unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// The same, and it must succeed.
     pub async fn helm_ok(&self, args: &[&str]) -> String {
-        let output = self.helm(args).await;
-        assert!(output.status.success(), "helm {args:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8_lossy(&output.stdout).into_owned()
+        helm::output(Some(&self.kubectl.kubeconfig), args).await.unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// Runs kubectl, which must succeed.

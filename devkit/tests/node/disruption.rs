@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use actiwapi_sim::state::faults::{Fault, Route};
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::{coordination::v1::Lease, core::v1::Pod};
 use kube::{
     ResourceExt,
     api::{DeleteParams, EvictParams, Patch, PatchParams},
 };
 use serde_json::json;
 
-use crate::stage::{Stage, until_gone};
+use crate::stage::{RELEASE, Stage, until_gone};
 
 /// Keeps a Pod's object after its end, to be looked at.
 const KEEPER: &str = "example.com/looked-at";
@@ -32,8 +32,21 @@ async fn in_the_middle_of_a_create(stage: &Stage, slow: Fault) {
 async fn one_session_in_the_end(stage: &Stage, old: &Pod) {
     until_gone(stage.system_api::<Pod>(), &old.name_any(), &old.uid().unwrap()).await;
     stage.pair("sales").await;
-    assert_ne!(stage.pod().await.uid(), old.uid());
+    assert_ne!(leader(stage).await, old.name_any());
     assert_eq!((stage.creates(), stage.sim.sessions("demo").len()), (1, 1));
+}
+
+/// The Pod that holds the Lease.
+async fn leader(stage: &Stage) -> String {
+    let held = |lease: &Lease| holder(lease).is_some();
+    let lease = stage.until(stage.system_api::<Lease>(), RELEASE, "the Lease is held", held).await;
+    holder(&lease).unwrap()
+}
+
+/// A name that Pods may have, and something that tells its starts apart.
+fn holder(lease: &Lease) -> Option<String> {
+    let (pod, _) = lease.spec.as_ref()?.holder_identity.as_ref()?.split_once('_')?;
+    Some(pod.to_owned())
 }
 
 fn slow_effect() -> Fault {
@@ -76,6 +89,35 @@ async fn a_kill_in_the_middle_of_a_create_leaves_one_session() {
     let _ = stage.system_api::<Pod>().delete(&pod.name_any(), &DeleteParams::default().grace_period(0)).await.unwrap();
     one_session_in_the_end(&stage, &pod).await;
     stage.clear().await;
+}
+
+/// Two Pods, the one that leads lost in the middle of a create, in this way.
+async fn with_a_stand_by(stage: &Stage, slow: Fault, lose: &DeleteParams) {
+    stage.install_with(&["--set=replicaCount=2"]).await;
+    let pods = stage.pods().await;
+    let (first, leads) = (leader(stage).await, |name: &str, pod: &&Pod| pod.name_any() == name);
+    let old = pods.iter().find(|pod| leads(&first, pod)).unwrap();
+    let stand_by = pods.iter().find(|pod| !leads(&first, pod)).unwrap();
+    in_the_middle_of_a_create(stage, slow).await;
+    let _ = stage.system_api::<Pod>().delete(&first, lose).await.unwrap();
+    let taken_over = |lease: &Lease| holder(lease).is_some_and(|pod| pod != first);
+    let lease = stage.until(stage.system_api::<Lease>(), RELEASE, "another Pod leads", taken_over).await;
+    assert_eq!(holder(&lease), Some(stand_by.name_any()), "the one that stood by, not a new one");
+    one_session_in_the_end(stage, old).await;
+    assert_eq!(stage.sim.count(Route::Connect), 1);
+    stage.clear().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stand_by_takes_over_from_a_deleted_leader_in_the_middle_of_a_create() {
+    let stage = Stage::set("handover").await;
+    with_a_stand_by(&stage, slow_effect(), &DeleteParams::default()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stand_by_takes_over_from_a_killed_leader_in_the_middle_of_a_create() {
+    let stage = Stage::set("takeover").await;
+    with_a_stand_by(&stage, slow_answer(), &DeleteParams::default().grace_period(0)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

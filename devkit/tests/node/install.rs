@@ -2,6 +2,7 @@
 
 use std::process::Stdio;
 
+use devkit::assets;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use serde_json::json;
@@ -11,7 +12,7 @@ use tokio::{
     process::Command,
 };
 
-use crate::stage::{RELEASE, Stage, soon};
+use crate::stage::{FLAGS, RELEASE, Stage, soon};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_release_is_ready_under_the_restricted_standard_and_every_example_pairs() {
@@ -26,6 +27,31 @@ async fn a_release_is_ready_under_the_restricted_standard_and_every_example_pair
     let metrics = get(&stage, 8080, "/metrics").await;
     assert!(metrics.contains("whatsapp_operator_"), "{metrics}");
     in_cluster_credentials(&stage, &pod);
+    stage.clear().await;
+}
+
+/// As the head of the file tells, and with what the simulator needs.
+fn install_yaml(stage: &Stage) -> String {
+    const FLAG: &str = "            - --log-format=json\n";
+    let text = std::fs::read_to_string(assets::repository().join("install.yaml")).unwrap();
+    assert_eq!((text.matches("\n          image: ").count(), text.matches(FLAG).count()), (1, 1));
+    let more = [&FLAGS[..], &["--allow-insecure-urls"]].concat().join("\n            - ");
+    let line = |line: &str| match line.split_once("          image: ") {
+        Some(("", _)) => format!("          image: {}\n", stage.cluster.image),
+        _ => format!("{line}\n"),
+    };
+    text.lines().map(line).collect::<String>().replace(FLAG, &format!("{FLAG}            - {more}\n"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_apply_of_install_yaml_is_ready_and_pairs() {
+    let stage = Stage::set_with_operator_in("manifest", "whatsapp-operator-system").await;
+    let manifest = install_yaml(&stage);
+    stage.cluster.kubectl_ok(&["apply", "--server-side", "--filename=-"], &manifest).await;
+    let status = ["rollout", "status", "deployment/whatsapp-operator", "--timeout=3m", "--namespace", &stage.system];
+    stage.cluster.kubectl_ok(&status, "").await;
+    stage.quickstart().await;
+    assert_eq!(restarts(&stage.pod().await), 0);
     stage.clear().await;
 }
 

@@ -35,6 +35,9 @@ pub const RELEASE: &str = "whatsapp-operator";
 /// Far more than anything here takes on a busy machine; only a fault gets this far.
 const PATIENCE: Duration = Duration::from_mins(3);
 const PATIENCE_OF_TOOLS: &str = "--timeout=3m";
+/// The simulator answers at once, and no test should wait longer for an answer that is lost.
+pub const FLAGS: [&str; 3] = ["--settle-time=1s", "--deletion-deadline=5s", "--allow-qr-in-status"];
+const SELECTOR: &str = "app.kubernetes.io/name=whatsapp-operator";
 /// Namespaces that belong to these tests.
 const LABEL: &str = "whatsapp-operator-e2e";
 /// What the chart defines; sessions need their account to end.
@@ -59,9 +62,14 @@ pub struct Stage {
 impl Stage {
     /// An empty cluster with two namespaces, of which that of the operator takes only restricted Pods.
     pub async fn set(name: &str) -> Self {
+        Self::set_with_operator_in(name, &format!("{name}-system")).await
+    }
+
+    /// The same with a name for the namespace of the operator.
+    pub async fn set_with_operator_in(name: &str, system: &str) -> Self {
         let alone = ALONE.lock().await;
         let cluster = cluster::shared().await;
-        let (client, namespace, system) = (cluster.client(), name.to_owned(), format!("{name}-system"));
+        let (client, namespace, system) = (cluster.client(), name.to_owned(), system.to_owned());
         let listen = SocketAddr::new(cluster.listen(), 0);
         let mut config = actiwapi_sim::Config { listen, ..actiwapi_sim::Config::default() };
         // Every example at once is more than the plan allows otherwise.
@@ -93,6 +101,9 @@ impl Stage {
                 self.cluster.helm_ok(&["uninstall", release, "--namespace", &namespace]).await;
             }
         }
+        // What was installed without Helm, or half.
+        let cluster_wide = "clusterrole,clusterrolebinding,validatingadmissionpolicy,validatingadmissionpolicybinding";
+        self.cluster.kubectl_ok(&["delete", cluster_wide, "--selector", SELECTOR], "").await;
         self.release_objects::<WhatsAppSession>().await;
         self.release_objects::<WhatsAppAccount>().await;
         for name in DEFINITIONS {
@@ -125,8 +136,8 @@ impl Stage {
         [
             &format!("image.repository={name},image.tag={tag}"),
             &format!("provider.allowInsecureUrls=true,provider.allowedCidrs={{{host}/32}}"),
-            // The simulator answers at once, and no test should wait longer for an answer that is lost.
-            "settleTime=1s,deletionDeadline=5s,allowQrInStatus=true,logging.format=text,logging.level=debug",
+            &format!("extraArgs={{{}}}", FLAGS.join(",")),
+            "logging.format=text,logging.level=debug",
         ]
         .map(|value| format!("--set={value}"))
         .to_vec()
@@ -148,7 +159,12 @@ impl Stage {
 
     /// Installs the chart, and returns when its Pod is ready.
     pub async fn install(&self) {
-        self.helm(&self.words("install", RELEASE, &chart(), &self.cluster.image, &[])).await;
+        self.install_with(&[]).await;
+    }
+
+    /// The same with more arguments of helm.
+    pub async fn install_with(&self, more: &[&str]) {
+        self.helm(&self.words("install", RELEASE, &chart(), &self.cluster.image, more)).await;
     }
 
     /// Uninstalls it, and returns when its Pod is gone.
@@ -199,11 +215,16 @@ impl Stage {
         Api::namespaced(self.client.clone(), &self.system)
     }
 
-    /// The only Pod of the release that is not on its way out.
-    pub async fn pod(&self) -> Pod {
-        let params = ListParams::default().labels("app.kubernetes.io/name=whatsapp-operator");
-        let mut pods = self.system_api::<Pod>().list(&params).await.unwrap().items;
+    /// The Pods of the release that are not on their way out.
+    pub async fn pods(&self) -> Vec<Pod> {
+        let mut pods = self.system_api::<Pod>().list(&ListParams::default().labels(SELECTOR)).await.unwrap().items;
         pods.retain(|pod| pod.metadata.deletion_timestamp.is_none());
+        pods
+    }
+
+    /// The same when there is one.
+    pub async fn pod(&self) -> Pod {
+        let mut pods = self.pods().await;
         assert_eq!(pods.len(), 1, "{:?}", pods.iter().map(ResourceExt::name_any).collect::<Vec<_>>());
         pods.remove(0)
     }
@@ -287,7 +308,7 @@ impl Drop for Stage {
             return;
         }
         let kubectl = &self.cluster.kubectl;
-        let selector = "--selector=app.kubernetes.io/name=whatsapp-operator";
+        let selector = &format!("--selector={SELECTOR}");
         for words in [
             &["get", "pods,whatsapp", "--all-namespaces", "--output=wide"][..],
             &["--namespace", &self.system, "describe", "pods"],
