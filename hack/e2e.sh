@@ -42,6 +42,8 @@ on_this_machine() {
     IMAGE_BASE=host IMAGE_NAME='' IMAGE_TAG='' IMAGE_OUT='' hack/image/build.sh
     E2E_ARCHIVE=$archive
   fi
+  # The tests run in a directory of their own.
+  E2E_ARCHIVE=$(realpath "$E2E_ARCHIVE")
   export E2E_ARCHIVE E2E_IMAGE=${E2E_IMAGE:-$built}
   tests "$@"
 }

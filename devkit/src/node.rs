@@ -13,10 +13,7 @@ use std::{
 use k8s_openapi::api::core::v1;
 use kube::Api;
 
-use self::{
-    files::{Files, POD_NETWORK},
-    namespaces::Namespaces,
-};
+use self::{files::Files, namespaces::Namespaces};
 use crate::{
     assets,
     control_plane::{self, ControlPlane, failed, until_ready},
@@ -59,7 +56,7 @@ impl Node {
         let cgroup = format!("whatsapp-operator-node-{}", std::process::id());
         guard.owns_cgroups(&cgroup).map_err(failed("cannot talk to the guard"))?;
         let namespaces = Namespaces::start(&guard, &files.data, &cgroup, &files.logs.join("namespaces.log")).await?;
-        files.write(&runc, namespaces.inside, &cgroup)?;
+        files.write(&runc, &cgroup, namespaces.inside, &namespaces.pods)?;
 
         let options = control_plane::Options {
             with_controller_manager: true,
@@ -97,7 +94,7 @@ impl Node {
             .launch(&guard, &programs.join("kube-proxy"), &log("kube-proxy"))
             .arg(&kubeconfig)
             .arg(format!("--hostname-override={NAME}"))
-            .arg(format!("--cluster-cidr={POD_NETWORK}"))
+            .arg(format!("--cluster-cidr={}", namespaces.pods))
             // What it would set holds for the whole machine.
             .args(["--proxy-mode=iptables", "--conntrack-max-per-core=0"])
             .spawn()

@@ -14,10 +14,8 @@ use super::{Error, failed};
 
 /// What a Pod's namespaces are held open by.
 const PAUSE_IMAGE: &str = "localhost/pause:1";
-/// Where the Pods are, inside the node alone.
-pub(super) const POD_NETWORK: &str = "10.88.0.0/16";
-/// Where Debian has the plugins of its package containernetworking-plugins.
-const CNI_PLUGINS: &str = "/usr/lib/cni";
+/// Where distributions have the plugins that wire up Pods.
+const CNI_PLUGINS: &str = "'/usr/lib/cni', '/usr/libexec/cni', '/opt/cni/bin'";
 
 /// Where everything is inside the directory of one node.
 pub(super) struct Files {
@@ -53,10 +51,10 @@ impl Files {
             .map_err(failed("cannot make the directories of the node"))
     }
 
-    /// Writes what containerd and kubelet read; `cgroup` is where all Pods are.
-    pub(super) fn write(&self, runc: &Path, address: Ipv4Addr, cgroup: &str) -> Result<(), Error> {
+    /// Writes what containerd and kubelet read: the control group of all Pods, the node's address and the Pods' network.
+    pub(super) fn write(&self, runc: &Path, cgroup: &str, address: Ipv4Addr, pods: &str) -> Result<(), Error> {
         fs::write(&self.containerd, self.containerd_config(runc))
-            .and_then(|()| fs::write(self.networks.join("10-pods.conflist"), self.network().to_string()))
+            .and_then(|()| fs::write(self.networks.join("10-pods.conflist"), self.network(pods).to_string()))
             .and_then(|()| fs::write(&self.kubelet, self.kubelet_config(address, cgroup).to_string()))
             .map_err(failed("cannot write the files of the node"))
     }
@@ -83,13 +81,13 @@ runtime_type = 'io.containerd.runc.v2'
 [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc.options]
 BinaryName = '{runc}'
 [plugins.'io.containerd.cri.v1.runtime'.cni]
-bin_dirs = ['{CNI_PLUGINS}']
+bin_dirs = [{CNI_PLUGINS}]
 conf_dir = '{networks}'
 "
         )
     }
 
-    fn network(&self) -> Value {
+    fn network(&self, pods: &str) -> Value {
         json!({
             "cniVersion": "1.0.0",
             "name": "pods",
@@ -103,7 +101,7 @@ conf_dir = '{networks}'
                     "ipam": {
                         "type": "host-local",
                         "dataDir": self.data.join("addresses"),
-                        "ranges": [[{"subnet": POD_NETWORK}]],
+                        "ranges": [[{"subnet": pods}]],
                         "routes": [{"dst": "0.0.0.0/0"}],
                     },
                 },

@@ -38,9 +38,11 @@ while :; do
 done
 "#;
 
-/// Networks of four addresses in a range that nobody has, because it is reserved for measurements.
+/// Networks of 128 addresses in a range that nobody has, because it is reserved for measurements. The upper half of one is
+/// for Pods.
 const RANGE: u32 = u32::from_be_bytes([198, 18, 0, 0]);
-const NETWORKS: u32 = 1 << 15;
+const NETWORKS: u32 = 1 << 10;
+const SIZE: u32 = 1 << 7;
 
 /// Namespaces and the wire that leads into them.
 #[derive(Debug)]
@@ -51,6 +53,8 @@ pub(super) struct Namespaces {
     pub(super) outside: Ipv4Addr,
     /// The end of the wire in the node.
     pub(super) inside: Ipv4Addr,
+    /// Where the Pods are, which this machine reaches too.
+    pub(super) pods: String,
 }
 
 impl Namespaces {
@@ -73,8 +77,10 @@ impl Namespaces {
         };
         until_ready(&mut init, async || number().map(drop).ok_or_else(|| "is not set up".to_owned())).await?;
         let number = number().unwrap_or_default();
-        let (outside, inside) = addresses();
-        let namespaces = Self { init, number, outside, inside };
+        // Those of the node of another process are others, as long as the two are not exactly so many processes apart.
+        let network = RANGE + SIZE * (std::process::id() % NETWORKS);
+        let [outside, inside, pods] = [1, 2, SIZE / 2].map(|number| Ipv4Addr::from(network + number));
+        let namespaces = Self { init, number, outside, inside, pods: format!("{pods}/26") };
         namespaces.connect().await?;
         Ok(namespaces)
     }
@@ -83,14 +89,15 @@ impl Namespaces {
     async fn connect(&self) -> Result<(), Error> {
         let wire = format!("node{}", self.init.pid());
         let (outside, inside) = (format!("{}/30", self.outside), format!("{}/30", self.inside));
-        let gateway = self.outside.to_string();
+        let (here, there) = (self.outside.to_string(), self.inside.to_string());
         run(&["ip", "link", "add", &wire, "type", "veth", "peer", "name", "eth0", "netns", &self.number]).await?;
         run(&["ip", "address", "add", &outside, "dev", &wire]).await?;
         run(&["ip", "link", "set", &wire, "up"]).await?;
         let enter = ["nsenter", "--target", &self.number, "--net", "--", "ip"];
         run(&[&enter[..], &["address", "add", &inside, "dev", "eth0"]].concat()).await?;
         run(&[&enter[..], &["link", "set", "eth0", "up"]].concat()).await?;
-        run(&[&enter[..], &["route", "add", "default", "via", &gateway]].concat()).await.map(drop)
+        run(&[&enter[..], &["route", "add", "default", "via", &here]].concat()).await?;
+        run(&["ip", "route", "add", &self.pods, "via", &there]).await.map(drop)
     }
 
     /// A program inside.
@@ -108,12 +115,6 @@ impl Namespaces {
     fn enter(&self) -> [&str; 8] {
         ["--target", &self.number, "--mount", "--net", "--pid", "--ipc", "--uts", "--"]
     }
-}
-
-/// Those of the node of another process are others, as long as the two are not exactly so many processes apart.
-fn addresses() -> (Ipv4Addr, Ipv4Addr) {
-    let network = RANGE + 4 * (std::process::id() % NETWORKS);
-    (Ipv4Addr::from(network + 1), Ipv4Addr::from(network + 2))
 }
 
 async fn run(words: &[&str]) -> Result<String, Error> {

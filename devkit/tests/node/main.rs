@@ -12,6 +12,7 @@
 mod cluster;
 mod declared;
 mod disruption;
+mod documents;
 mod drift;
 mod install;
 mod removal;

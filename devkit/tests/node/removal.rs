@@ -4,6 +4,7 @@ use actiwapi_sim::state::{
     faults::{Fault, FaultAction, Route},
     session::Status,
 };
+use devkit::documents::{self, Desk, Suite};
 use k8s_openapi::{
     api::core::v1::Namespace, apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
 };
@@ -39,16 +40,16 @@ async fn an_uninstall_keeps_everything_declared_and_the_next_release_goes_on() {
     stage.clear().await;
 }
 
-/// Sessions and accounts, the release, the definitions, the namespaces: in this order nothing waits for what is gone.
+/// As docs/install.md tells it, and the namespace of the objects after that.
 async fn remove_everything(stage: &Stage) {
-    let everything = ["delete", "whatsapp", "--all", "--all-namespaces", "--timeout=3m"];
-    stage.cluster.kubectl_ok(&everything, "").await;
-    stage.uninstall().await;
-    for name in DEFINITIONS {
-        stage.cluster.kubectl_ok(&["delete", "crd", name, "--timeout=3m"], "").await;
+    let kubeconfig = &stage.cluster.kubectl.kubeconfig;
+    let desk = Desk::new(kubeconfig, &[("whatsapp-operator-system", &stage.system)]).await.unwrap();
+    for chapter in ["remove", "remove-release"] {
+        for block in documents::chapter("docs/install.md", &Suite::ControlPlane, chapter).unwrap() {
+            desk.run(&block).await.unwrap_or_else(|said| panic!("{said}"));
+        }
     }
-    let namespaces = ["delete", "namespace", &stage.namespace, &stage.system, "--timeout=3m"];
-    stage.cluster.kubectl_ok(&namespaces, "").await;
+    stage.cluster.kubectl_ok(&["delete", "namespace", &stage.namespace, "--timeout=3m"], "").await;
     let namespaces: Api<Namespace> = Api::all(stage.client.clone());
     assert!(namespaces.get_opt(&stage.namespace).await.unwrap().is_none());
     let definitions: Api<CustomResourceDefinition> = Api::all(stage.client.clone());
