@@ -227,6 +227,12 @@ impl Memory {
         self.published = None;
     }
 
+    /// Our disconnect was answered: nothing comes of an earlier connect any more, so nobody waits for it.
+    pub fn disconnected(&mut self) {
+        self.connect_at = None;
+        self.connects = 0;
+    }
+
     /// A code or a connection came of it.
     pub fn rewarded(&mut self) {
         self.connects = 0;

@@ -118,6 +118,9 @@ impl Effects {
                 let Some(account) = subject.account.clone() else { return Ok(Step::Done) };
                 let outcome = account.disconnect(id, *deleting).await;
                 subject.memory.tried |= *deleting;
+                if outcome.is_ok() {
+                    subject.memory.disconnected();
+                }
                 match &outcome {
                     Ok(()) if *deleting => subject.memory.let_go = true,
                     Err(error) if *deleting && error.class == Class::NotFound => {

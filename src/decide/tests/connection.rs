@@ -173,6 +173,23 @@ fn a_connect_gets_time_to_show_which_doubles() {
 }
 
 #[test]
+fn who_wants_it_online_again_waits_for_no_connect_that_was_taken_back() {
+    let mut stage = Stage::connected();
+    stage.shows(Liveness::Disconnected);
+    assert_eq!(stage.run().again, Some(secs(30)), "a connect is under way");
+    stage.pass(secs(3));
+    stage.shows(Liveness::Connected);
+    stage.desired.desired_state = DesiredState::Disconnected;
+    stage.desired.generation += 1;
+    stage.run();
+    assert_eq!(stage.said(), "Disconnected True/Disconnected");
+    stage.desired.desired_state = DesiredState::Connected;
+    stage.desired.generation += 1;
+    stage.meet();
+    assert_eq!(stage.decide().action, Some(connect()));
+}
+
+#[test]
 fn a_restart_right_after_a_scan_is_no_news() {
     let mut stage = Stage::awaiting_scan();
     stage.pass(secs(5));

@@ -357,6 +357,7 @@ impl Stage {
                 self.sight().mine = Some(Seen { remote: remote("s1", Liveness::Connecting), at });
             }
             Action::Disconnect { deleting, .. } => {
+                self.memory.disconnected();
                 self.memory.succeeded();
                 self.memory.let_go = deleting;
                 self.memory.tried |= deleting;
