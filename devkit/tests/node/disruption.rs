@@ -1,8 +1,9 @@
 //! The Pod goes while it is at work.
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
 use actiwapi_sim::state::faults::{Fault, Route};
+use futures::future::{Either, select};
 use k8s_openapi::api::{coordination::v1::Lease, core::v1::Pod};
 use kube::{
     ResourceExt,
@@ -17,15 +18,17 @@ const KEEPER: &str = "example.com/looked-at";
 /// Longer than it takes to ask for the Pod's end, shorter than the operator waits for an answer.
 const MEANWHILE: Duration = Duration::from_secs(4);
 
-/// Applies the first example with a provider that takes its time, and returns while the first create is under way there.
+/// Applies the first example with a provider that takes its time, and returns while the first create is under way there,
+/// whatever kubectl still has to say.
 async fn in_the_middle_of_a_create(stage: &Stage, slow: Fault) {
     stage.sim.arm(slow.times(1));
-    stage.apply(&stage.example("quickstart.yaml")).await;
-    stage
-        .until_provider("a create is under way", |provider| {
-            provider.journal().entries().iter().any(|call| call.route == Route::Create && !call.done)
-        })
-        .await;
+    let manifest = stage.example("quickstart.yaml");
+    let under_way = stage.until_provider("a create is under way", |provider| {
+        provider.journal().entries().iter().any(|call| call.route == Route::Create && !call.done)
+    });
+    if let Either::Left((_, under_way)) = select(pin!(stage.apply(&manifest)), pin!(under_way)).await {
+        under_way.await;
+    }
 }
 
 /// Another Pod takes over, and there is one remote session, asked for once.
