@@ -92,16 +92,21 @@ impl Stage {
         .await;
     }
 
-    /// Removes whatever a scenario has left, by force.
+    /// Removes whatever a scenario has left, by force. Its namespaces have names of their own, and nobody waits for them.
     pub async fn clear(&self) {
         let namespaces: Api<Namespace> = Api::all(self.client.clone());
-        let ours = namespaces.list(&ListParams::default().labels(LABEL)).await.unwrap().items;
+        let mut ours = namespaces.list(&ListParams::default().labels(LABEL)).await.unwrap().items;
+        ours.retain(|namespace| namespace.metadata.deletion_timestamp.is_none());
         for namespace in ours.iter().map(ResourceExt::name_any) {
             for release in self.cluster.helm_ok(&["list", "--short", "--namespace", &namespace]).await.lines() {
                 self.cluster.helm_ok(&["uninstall", release, "--namespace", &namespace]).await;
             }
+            // What was installed without Helm.
+            let deployments = ["delete", "deployment", "--selector", SELECTOR, "--namespace", &namespace];
+            self.cluster.kubectl_ok(&deployments, "").await;
+            let pods = ["wait", "--for=delete", "pod", "--selector", SELECTOR, "--namespace", &namespace];
+            self.cluster.kubectl_ok(&[&pods[..], &[PATIENCE_OF_TOOLS]].concat(), "").await;
         }
-        // What was installed without Helm, or half.
         let cluster_wide = "clusterrole,clusterrolebinding,validatingadmissionpolicy,validatingadmissionpolicybinding";
         self.cluster.kubectl_ok(&["delete", cluster_wide, "--selector", SELECTOR], "").await;
         self.release_objects::<WhatsAppSession>().await;
@@ -110,7 +115,7 @@ impl Stage {
             remove(Api::<CustomResourceDefinition>::all(self.client.clone()), name).await;
         }
         for namespace in ours {
-            remove(namespaces.clone(), &namespace.name_any()).await;
+            let _ = namespaces.delete(&namespace.name_any(), &DeleteParams::default()).await.unwrap();
         }
     }
 
