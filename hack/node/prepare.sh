@@ -38,15 +38,21 @@ allowed "namespaces and mounts" unshare --mount --net --pid --ipc --uts --fork -
   mount -t overlay overlay -o lowerdir=/run/lower,upperdir=/run/upper,workdir=/run/work /run/merged
   echo 1 >/proc/sys/net/ipv4/ip_forward'
 
-plugin() { ls /usr/lib/cni/bridge /usr/libexec/cni/bridge /opt/cni/bin/bridge 2>/dev/null | head -n 1; }
+has_bridge() {
+  local directory
+  for directory in /usr/lib/cni /usr/libexec/cni /opt/cni/bin; do
+    if [[ -x $directory/bridge ]]; then return 0; fi
+  done
+  return 1
+}
 missing=()
-need() { if ! eval "$2" >/dev/null 2>&1; then missing+=("$1"); fi; }
-need iproute2 "command -v ip"
-need iptables "command -v iptables"
-need containernetworking-plugins '[[ -n $(plugin) ]]'
-need buildah "command -v buildah"
-need pkg-config "command -v pkg-config"
-need libseccomp-dev "pkg-config --exists libseccomp"
+need() { if ! "${@:2}" >/dev/null 2>&1; then missing+=("$1"); fi; }
+need iproute2 command -v ip
+need iptables command -v iptables
+need containernetworking-plugins has_bridge
+need buildah command -v buildah
+need pkg-config command -v pkg-config
+need libseccomp-dev pkg-config --exists libseccomp
 
 if ((${#missing[@]} > 0)); then
   command -v apt-get >/dev/null ||

@@ -46,6 +46,11 @@ pub async fn shared() -> &'static Cluster {
     SHARED.get_or_init(Cluster::start).await
 }
 
+/// Whether the user has named a cluster.
+pub fn is_named() -> bool {
+    setting(KUBECONFIG).is_some()
+}
+
 fn setting(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
 }

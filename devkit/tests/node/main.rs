@@ -15,6 +15,7 @@ mod disruption;
 mod documents;
 mod drift;
 mod install;
+mod remains;
 mod removal;
 mod stage;
 mod upgrade;
