@@ -27,27 +27,33 @@ impl Named {
     }
 }
 
-fn trouble(error: kube::Error) -> Trouble {
+fn other(error: &kube::Error) -> Trouble {
+    Trouble::Other(error.to_string())
+}
+
+/// `changed` are the codes by which an answer says that what is stored is not what was read.
+fn of_write(error: &kube::Error, changed: &[u16]) -> Trouble {
     match error {
-        // 404 of a write: it was deleted.
-        kube::Error::Api(status) if matches!(status.code, 404 | 409) => Trouble::Changed,
-        error => Trouble::Other(error.to_string()),
+        kube::Error::Api(status) if changed.contains(&status.code) => Trouble::Changed,
+        error => other(error),
     }
 }
 
 impl Leases for Named {
     async fn get(&self) -> Result<Option<Lease>, Trouble> {
-        self.api.get_opt(&self.name).await.map_err(trouble)
+        self.api.get_opt(&self.name).await.map_err(|error| other(&error))
     }
 
     async fn create(&self, lease: &Lease) -> Result<Lease, Trouble> {
         let mut lease = lease.clone();
         lease.metadata.name = Some(self.name.clone());
-        self.api.create(&self.params, &lease).await.map_err(trouble)
+        // 404 is that of the namespace.
+        self.api.create(&self.params, &lease).await.map_err(|error| of_write(&error, &[409]))
     }
 
     async fn replace(&self, lease: &Lease) -> Result<Lease, Trouble> {
-        self.api.replace(&self.name, &self.params, lease).await.map_err(trouble)
+        // 404: it was deleted.
+        self.api.replace(&self.name, &self.params, lease).await.map_err(|error| of_write(&error, &[404, 409]))
     }
 }
 
@@ -74,7 +80,9 @@ pub fn identity() -> String {
 mod tests {
     use std::time::Duration;
 
+    use axum::http::StatusCode;
     use k8s_openapi::api::core::v1::ConfigMap;
+    use serde_json::json;
     use tokio::sync::watch;
 
     use super::*;
@@ -93,6 +101,22 @@ mod tests {
         until.send_replace(None);
         assert!(write().await);
         assert!(!refused(api.get("a").await.unwrap_err()), "reading is always allowed");
+    }
+
+    #[tokio::test]
+    async fn a_namespace_that_is_not_there_is_a_trouble_and_no_race() {
+        let server = axum::Router::new().fallback(async || {
+            let status = json!({
+                "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "code": 404,
+                "reason": "NotFound", "message": "namespaces \"nowhere\" not found",
+            });
+            (StatusCode::NOT_FOUND, axum::Json(status))
+        });
+        let lease = Named::new(Client::new(server, "default"), "nowhere", "lease", "manager");
+        assert_eq!(lease.get().await.unwrap(), None);
+        let trouble = lease.create(&Lease::default()).await.unwrap_err();
+        assert!(matches!(&trouble, Trouble::Other(why) if why.contains("nowhere")), "{trouble}");
+        assert!(matches!(lease.replace(&Lease::default()).await, Err(Trouble::Changed)), "it was deleted");
     }
 
     #[test]
