@@ -190,6 +190,9 @@ async fn begin(
     // Its sender lives in the watches, which go on until the end.
     let _ = synced.wait_for(|synced| *synced).await;
     if !leadership.is_unshared() {
+        // An upgrade must not exchange a Pod that leads for one that never can.
+        readiness.not_yet("the Lease has not been looked at yet");
+        leadership.looked().await;
         readiness.ready("ready, standing by");
         leadership.acquired().await;
         takeover::catch_up(&client, &namespaces, &context).await;

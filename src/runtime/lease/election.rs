@@ -37,6 +37,7 @@ pub struct Election<L> {
     clock: Clock,
     wall: fn() -> Timestamp,
     until: watch::Sender<Option<Duration>>,
+    looked: watch::Sender<bool>,
 }
 
 /// A lease that is held, and when it ends.
@@ -70,9 +71,9 @@ impl<L: Leases> Election<L> {
     /// A replica that stands by, and what tells whether it leads.
     #[must_use]
     pub fn new(leases: L, identity: String, clock: Clock, wall: fn() -> Timestamp) -> (Self, Leadership) {
-        let until = watch::Sender::new(None);
-        let leadership = Leadership::new(until.subscribe(), clock.clone());
-        (Self { leases, identity, clock, wall, until }, leadership)
+        let (until, looked) = (watch::Sender::new(None), watch::Sender::new(false));
+        let leadership = Leadership::of(until.subscribe(), looked.subscribe(), clock.clone());
+        (Self { leases, identity, clock, wall, until, looked }, leadership)
     }
 
     /// Stands by until `stop`, or leads from some time on: then until `drained`, when the lease is released.
@@ -90,7 +91,11 @@ impl<L: Leases> Election<L> {
         let (mut seen, mut failing, mut told) = (None, false, String::new());
         loop {
             // Not broken off: what was sent may be stored.
-            let wait = match self.look(&mut seen, &mut told).await {
+            let look = self.look(&mut seen, &mut told).await;
+            if look.is_ok() {
+                self.looked.send_replace(true);
+            }
+            let wait = match look {
                 Ok(Look::Taken(held)) => return Some(held),
                 Ok(Look::Wait(wait)) => {
                     failing = false;
@@ -125,10 +130,10 @@ impl<L: Leases> Election<L> {
                 let lasts = if free { Duration::ZERO } else { life(lease) };
                 *seen = Some(Seen { version, at: now, lasts });
             }
-            // One that was deleted may have been renewed right before.
+            // One that was deleted may have been taken or renewed right before.
             None if changed => {
                 if let Some(seen) = seen {
-                    *seen = Seen { version, at: now, lasts: seen.lasts };
+                    *seen = Seen { version, at: now, lasts: seen.lasts.max(DURATION) };
                 }
             }
             Some(_) | None => {}

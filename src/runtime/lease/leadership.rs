@@ -21,6 +21,8 @@ pub struct Refused;
 pub struct Leadership {
     /// When the lease ends on `clock`; `None` before it is held and after it is lost.
     until: watch::Receiver<Option<Duration>>,
+    /// Whether the lease was ever looked at.
+    looked: watch::Receiver<bool>,
     clock: Clock,
 }
 
@@ -28,7 +30,12 @@ impl Leadership {
     /// By a lease whose end on `clock` is told in `until`.
     #[must_use]
     pub fn new(until: watch::Receiver<Option<Duration>>, clock: Clock) -> Self {
-        Self { until, clock }
+        Self::of(until, watch::Sender::new(true).subscribe(), clock)
+    }
+
+    /// By a lease of which `looked` tells that it could be looked at.
+    pub(super) fn of(until: watch::Receiver<Option<Duration>>, looked: watch::Receiver<bool>, clock: Clock) -> Self {
+        Self { until, looked, clock }
     }
 
     /// Of the only replica.
@@ -53,6 +60,14 @@ impl Leadership {
     #[must_use]
     pub fn is_held(&self) -> bool {
         !self.left().is_zero()
+    }
+
+    /// Waits until this replica could look at the lease, without which it will never lead: for ever if it never can.
+    pub async fn looked(&self) {
+        let mut looked = self.looked.clone();
+        if looked.wait_for(|looked| *looked).await.is_err() {
+            std::future::pending::<()>().await;
+        }
     }
 
     /// Waits until this replica leads for the first time, for ever if it never does.

@@ -480,3 +480,20 @@ async fn a_call_ends_in_time_and_is_not_sent_by_a_process_that_was_stopped() {
     };
     assert_eq!(a.leadership.within(9 * SECOND, 8 * SECOND, call).await, Ok(None::<()>));
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_could_look_stands_by_and_waits_for_a_lease_that_went_while_it_was_free() {
+    let api = Api::default();
+    api.edit(|spec| spec.holder_identity = Some(String::new()));
+    api.fates([Fate::Fail, Fate::Late(SECOND)]);
+    let b = replica(&api, "b");
+    sleep(SECOND).await;
+    assert!(futures::poll!(std::pin::pin!(b.leadership.looked())).is_pending(), "it could not look yet");
+    sleep(Duration::from_millis(1500)).await;
+    // It has read that nobody holds it. Another may have taken it before it went.
+    api.server(|server| server.lease = None);
+    let begun = Instant::now();
+    b.leadership.looked().await;
+    b.leads().await;
+    assert!(begun.elapsed() >= 15 * SECOND, "{:?}", begun.elapsed());
+}
