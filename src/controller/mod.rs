@@ -195,7 +195,7 @@ async fn begin(
         leadership.looked().await;
         readiness.ready("ready, standing by");
         leadership.acquired().await;
-        takeover::catch_up(&client, &namespaces, &context).await;
+        takeover::catch_up(&client, &namespaces, &context.sources, &readiness).await;
     }
     readiness.ready("ready");
     at_work.send_replace(true);

@@ -2,12 +2,18 @@
 
 use std::{fmt::Debug, time::Duration};
 
-use kube::{Api, Client, Resource, api::ListParams, core::NamespaceResourceScope};
+use kube::{
+    Api, Client, Resource, ResourceExt, api::ListParams, core::NamespaceResourceScope, runtime::reflector::ObjectRef,
+};
 use serde::de::DeserializeOwned;
 use tokio::time::sleep;
 
-use super::Context;
-use crate::execute::{Trouble, kubernetes::within};
+use crate::{
+    api::WhatsAppSession,
+    execute::{Trouble, kubernetes::within},
+    observe::Sources,
+    runtime::Readiness,
+};
 
 /// Objects in one answer.
 const PAGE: u32 = 500;
@@ -15,20 +21,43 @@ const PAGE: u32 = 500;
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Reads all objects until that has succeeded.
-pub async fn catch_up(client: &Client, namespaces: &[String], context: &Context) {
-    while let Err(trouble) = read(client, namespaces, context).await {
-        tracing::warn!(%trouble, "the objects cannot be read after taking over; it is tried again");
+pub async fn catch_up(client: &Client, namespaces: &[String], sources: &Sources, readiness: &Readiness) {
+    let mut failing = false;
+    while let Err(trouble) = read(client, namespaces, sources).await {
+        if !std::mem::replace(&mut failing, true) {
+            tracing::warn!(%trouble, "the objects cannot be read after taking over; it is tried again");
+            readiness.not_yet("the objects cannot be read after taking over");
+        }
         sleep(PAUSE).await;
     }
 }
 
-async fn read(client: &Client, namespaces: &[String], context: &Context) -> Result<(), Trouble> {
-    let sources = &context.sources;
+async fn read(client: &Client, namespaces: &[String], sources: &Sources) -> Result<(), Trouble> {
     let (listed, at) = list(client, namespaces).await?;
     sources.accounts.catch_up(listed, at);
     let (listed, at) = list(client, namespaces).await?;
-    for session in sources.sessions.catch_up(listed, at) {
+    let (gone, news) = sources.sessions.catch_up(listed, at);
+    for uid in gone.iter().filter_map(|session| session.uid()) {
+        sources.index.remove(&uid);
+    }
+    for session in news {
         sources.index.put(&session);
+        // Not told by the watch yet, or told and gone since the list: then nobody would take it out of the index.
+        if sources.sessions.get(&ObjectRef::from_obj(&*session)).is_none() {
+            confirm(client, &session, sources).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Takes a session out of the index again if there is none any more. A list of one is a list, and there is no right to
+/// more than that.
+async fn confirm(client: &Client, session: &WhatsAppSession, sources: &Sources) -> Result<(), Trouble> {
+    let api: Api<WhatsAppSession> = Api::namespaced(client.clone(), &session.namespace().unwrap_or_default());
+    let one = ListParams::default().fields(&format!("metadata.name={}", session.name_any()));
+    let there = within(api.list(&one)).await?;
+    if let Some(uid) = session.uid().filter(|uid| there.items.iter().all(|other| other.uid().as_ref() != Some(uid))) {
+        sources.index.remove(&uid);
     }
     Ok(())
 }
@@ -58,4 +87,61 @@ where
         }
     }
     Ok((objects, at))
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::runtime::{reflector, watcher::Event};
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::{
+        account::registry::Registry,
+        observe::{Cache, Index},
+    };
+
+    fn session(name: &str, version: &str, id: &str) -> Value {
+        json!({
+            "apiVersion": "actiwapi.com/v1alpha1", "kind": "WhatsAppSession",
+            "metadata": {"name": name, "namespace": "ns", "uid": name, "resourceVersion": version},
+            "spec": {}, "status": {"sessionId": id},
+        })
+    }
+
+    /// Lists three sessions, of which one is gone by the time anybody asks for it.
+    fn server() -> axum::Router {
+        axum::Router::new().fallback(async |uri: axum::http::Uri| {
+            let all = [session("changed", "8", "b"), session("unseen", "9", "c"), session("fleeting", "10", "d")];
+            let items: &[Value] = match uri.query().unwrap_or_default() {
+                _ if uri.path().ends_with("/whatsappaccounts") => &[],
+                one if one.contains("metadata.name%3Dunseen") => &all[1..2],
+                one if one.contains("metadata.name%3Dfleeting") => &[],
+                all_of_them => {
+                    assert!(!all_of_them.contains("fieldSelector"), "{all_of_them}");
+                    &all
+                }
+            };
+            axum::Json(json!({"metadata": {"resourceVersion": "10"}, "items": items}))
+        })
+    }
+
+    #[tokio::test]
+    async fn the_index_holds_what_there_is_whatever_the_watch_has_told() {
+        let (store, mut writer) = reflector::store();
+        let (accounts, _) = reflector::store();
+        let sources = Sources {
+            sessions: Cache::new(store),
+            accounts: Cache::new(accounts),
+            index: Index::default(),
+            registry: Registry::default(),
+        };
+        for told in [session("changed", "3", "a"), session("gone", "4", "e"), session("younger", "11", "f")] {
+            let told: WhatsAppSession = serde_json::from_value(told).unwrap();
+            sources.index.put(&told);
+            writer.apply_watcher_event(&Event::Apply(told));
+        }
+        read(&Client::new(server(), "ns"), &["ns".to_owned()], &sources).await.unwrap();
+        let recorded = ["a", "b", "c", "d", "e", "f"].map(|id| (id, sources.index.is_recorded(id)));
+        assert_eq!(recorded, [("a", false), ("b", true), ("c", true), ("d", false), ("e", false), ("f", true)]);
+    }
 }

@@ -70,18 +70,19 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Cache<K> {
         self.overlay().remove(key);
     }
 
-    /// Takes in a complete list of what there was at one version, which the watch may lie behind; returns what it told
-    /// anew. What the watch knows beyond that version stays.
-    pub fn catch_up(&self, listed: Vec<K>, at: u64) -> Vec<Arc<K>> {
+    /// Takes in a complete list of what there was at one version, which the watch may lie behind; returns what was gone
+    /// by then, and what it told anew. What the watch knows beyond that version stays.
+    pub fn catch_up(&self, listed: Vec<K>, at: u64) -> (Vec<Arc<K>>, Vec<Arc<K>>) {
         let uids: HashSet<Option<String>> = listed.iter().map(ResourceExt::uid).collect();
-        for known in self.all() {
-            if version(&*known) <= at && !uids.contains(&known.uid()) {
-                self.bury(&known);
-            }
+        let mut gone = self.all();
+        gone.retain(|known| version(&**known) <= at && !uids.contains(&known.uid()));
+        for known in &gone {
+            self.bury(known);
         }
         let newer =
             |object: &K| self.get(&ObjectRef::from_obj(object)).is_none_or(|known| version(&*known) < version(object));
-        listed.into_iter().filter(newer).collect::<Vec<_>>().into_iter().map(|object| self.learn(object)).collect()
+        let news: Vec<K> = listed.into_iter().filter(newer).collect();
+        (gone, news.into_iter().map(|object| self.learn(object)).collect())
     }
 
     /// All objects, each as it is now.
@@ -189,8 +190,9 @@ mod tests {
         for object in [named("changed", "3"), named("ahead", "12"), named("gone", "4"), named("younger", "11")] {
             writer.apply_watcher_event(&Event::Apply(object));
         }
-        let news = cache.catch_up(vec![named("changed", "9"), named("ahead", "5")], 10);
-        assert_eq!(news.iter().map(|object| object.name_any()).collect::<Vec<_>>(), ["changed"]);
+        let (gone, news) = cache.catch_up(vec![named("changed", "9"), named("ahead", "5")], 10);
+        let told = |of: &[Arc<ConfigMap>]| of.iter().map(|object| object.name_any()).collect::<Vec<_>>();
+        assert_eq!((told(&gone), told(&news)), (vec!["gone".to_owned()], vec!["changed".to_owned()]));
         let seen = |name: &str| cache.get(&ObjectRef::from_obj(&named(name, "1"))).and_then(|o| o.resource_version());
         assert_eq!(seen("changed").as_deref(), Some("9"));
         assert_eq!(seen("ahead").as_deref(), Some("12"));
