@@ -33,7 +33,7 @@ const SOON: Duration = Duration::from_secs(5);
 
 /// Brings one account to life, keeps it supplied, and tells how it is.
 pub async fn reconcile(trigger: Arc<WhatsAppAccount>, context: Arc<Context>) -> Result<Action, Infallible> {
-    if !context.at_work().await {
+    if !context.at_work() {
         return Ok(Action::await_change());
     }
     let mut counted = context.metrics.reconcile(Kind::Account);

@@ -4,7 +4,6 @@ use std::{sync::Arc, time::Duration};
 
 use kube::runtime::reflector::ObjectRef;
 use tokio::sync::{mpsc, watch};
-use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::{looks::Looks, memories::Memories};
@@ -39,23 +38,27 @@ pub struct Context {
     pub looks: Looks,
     /// Brings accounts to life.
     pub births: mpsc::UnboundedSender<Arc<Account>>,
-    /// True once both kinds were listed, before which nobody knows who claims what, and once this replica leads.
+    /// True once both kinds were listed, before which nobody knows who claims what, and once this replica leads. All
+    /// are woken then, so until then a reconcile has nothing to wait for.
     pub at_work: watch::Receiver<bool>,
     /// Counts.
     pub metrics: Arc<Metrics>,
-    /// Cancelled when the process is asked to stop.
-    pub stop: CancellationToken,
 }
 
 impl Context {
-    /// Waits until the caches are complete and this replica leads; false when the process is on its way out before.
-    /// What is read after that is what counts, not what was there before.
-    pub async fn at_work(&self) -> bool {
-        let mut at_work = self.at_work.clone();
-        tokio::select! {
-            biased;
-            begun = at_work.wait_for(|at_work| *at_work) => begun.is_ok(),
-            () = self.stop.cancelled() => false,
+    /// Whether the caches are complete and this replica leads.
+    #[must_use]
+    pub fn at_work(&self) -> bool {
+        *self.at_work.borrow()
+    }
+
+    /// Wakes everything there is.
+    pub fn ring_all(&self) {
+        for account in self.sources.accounts.all() {
+            self.ring_account(ObjectRef::from_obj(&*account));
+        }
+        for session in self.sources.sessions.all() {
+            self.ring_session(ObjectRef::from_obj(&*session));
         }
     }
 

@@ -115,9 +115,7 @@ pub async fn run(parts: Parts, mut supervisor: Supervisor, stop: CancellationTok
     let (births, born) = mpsc::unbounded_channel();
     let (synced_tx, synced) = channel::channel(false);
     let (at_work_tx, at_work) = channel::channel(false);
-    let followed = (sources.clone(), metrics.clone());
     let (sessions_synced, accounts_synced) = both(move || {
-        followed.1.follow(followed.0.clone());
         synced_tx.send_replace(true);
     });
     let context = Arc::new(Context {
@@ -131,7 +129,6 @@ pub async fn run(parts: Parts, mut supervisor: Supervisor, stop: CancellationTok
         births,
         at_work,
         metrics,
-        stop: stop.clone(),
     });
 
     let tap = context.clone();
@@ -177,7 +174,8 @@ pub async fn run(parts: Parts, mut supervisor: Supervisor, stop: CancellationTok
 }
 
 /// Sets the reconciles to work once the caches are complete and this replica leads. The caches of a stand-by are kept
-/// up by its watches, and it is ready with them.
+/// up by its watches, and it is ready with them; its reconciles end at once, because one that waited would stay for each
+/// object that ever was.
 async fn begin(
     client: Client,
     namespaces: Vec<String>,
@@ -197,8 +195,11 @@ async fn begin(
         leadership.acquired().await;
         takeover::catch_up(&client, &namespaces, &context.sources, &readiness).await;
     }
+    // Not before: a stand-by knows what there is, but not how it is, and would be counted beside the leader.
+    context.metrics.follow(context.sources.clone());
     readiness.ready("ready");
     at_work.send_replace(true);
+    context.ring_all();
     at_work
 }
 

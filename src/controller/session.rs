@@ -37,7 +37,7 @@ enum Pass {
 
 /// Brings one session closer to what it declares. Failure is a state, not an error.
 pub async fn reconcile(trigger: Arc<WhatsAppSession>, context: Arc<Context>) -> Result<Action, Infallible> {
-    if !context.at_work().await {
+    if !context.at_work() {
         return Ok(Action::await_change());
     }
     let mut counted = context.metrics.reconcile(Kind::Session);
