@@ -1,6 +1,6 @@
 //! The operator as a program.
 
-use std::{process::ExitCode, sync::Arc};
+use std::sync::Arc;
 
 use clap::Parser;
 use k8s_openapi::jiff::Timestamp;
@@ -29,18 +29,17 @@ use whatsapp_operator::{
 };
 
 #[tokio::main]
-async fn main() -> ExitCode {
+async fn main() {
     let config = Config::parse();
     let level = format!("{:?}", config.log_level).to_lowercase();
     telemetry::init(&level, config.log_format == LogFormat::Json);
-    match run(config).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(sentence) => {
-            tracing::error!("{sentence}");
-            // At once: what still runs is not waited for, and least of all by a replica that lost its lease.
-            std::process::exit(1)
-        }
+    let ended = run(config).await;
+    if let Err(sentence) = &ended {
+        tracing::error!("{sentence}");
     }
+    // At once: what still runs is not waited for, least of all by a replica that lost its lease; and a name that is being
+    // resolved would be waited for longer than the grace period of a Pod.
+    std::process::exit(i32::from(ended.is_err()))
 }
 
 async fn run(config: Config) -> Result<(), String> {
