@@ -40,12 +40,13 @@ async fn read(client: &Client, namespaces: &[String], sources: &Sources) -> Resu
     for uid in gone.iter().filter_map(|session| session.uid()) {
         sources.index.remove(&uid);
     }
-    for session in news {
-        sources.index.put(&session);
-        // Not told by the watch yet, or told and gone since the list: then nobody would take it out of the index.
-        if sources.sessions.get(&ObjectRef::from_obj(&*session)).is_none() {
-            confirm(client, &session, sources).await?;
-        }
+    // All of them before anything can fail: the next list would tell none of these anew.
+    for session in &news {
+        sources.index.put(session);
+    }
+    // Not told by the watch yet, or told and gone since the list: then nobody would take it out of the index.
+    for session in news.iter().filter(|session| sources.sessions.get(&ObjectRef::from_obj(&***session)).is_none()) {
+        confirm(client, session, sources).await?;
     }
     Ok(())
 }
@@ -91,6 +92,12 @@ where
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    };
+
+    use axum::{http::StatusCode, response::IntoResponse};
     use kube::runtime::{reflector, watcher::Event};
     use serde_json::{Value, json};
 
@@ -108,12 +115,16 @@ mod tests {
         })
     }
 
-    /// Lists three sessions, of which one is gone by the time anybody asks for it.
+    /// Lists three sessions, of which one is gone by the time anybody asks for it; whoever asks first gets no answer.
     fn server() -> axum::Router {
-        axum::Router::new().fallback(async |uri: axum::http::Uri| {
-            let all = [session("changed", "8", "b"), session("unseen", "9", "c"), session("fleeting", "10", "d")];
+        let asked = Arc::new(AtomicBool::new(false));
+        axum::Router::new().fallback(async move |uri: axum::http::Uri| {
+            let all = [session("fleeting", "10", "d"), session("unseen", "9", "c"), session("changed", "8", "b")];
             let items: &[Value] = match uri.query().unwrap_or_default() {
                 _ if uri.path().ends_with("/whatsappaccounts") => &[],
+                one if one.contains("fieldSelector") && !asked.swap(true, Ordering::Relaxed) => {
+                    return (StatusCode::SERVICE_UNAVAILABLE, "").into_response();
+                }
                 one if one.contains("metadata.name%3Dunseen") => &all[1..2],
                 one if one.contains("metadata.name%3Dfleeting") => &[],
                 all_of_them => {
@@ -121,7 +132,7 @@ mod tests {
                     &all
                 }
             };
-            axum::Json(json!({"metadata": {"resourceVersion": "10"}, "items": items}))
+            axum::Json(json!({"metadata": {"resourceVersion": "10"}, "items": items})).into_response()
         })
     }
 
@@ -140,7 +151,9 @@ mod tests {
             sources.index.put(&told);
             writer.apply_watcher_event(&Event::Apply(told));
         }
-        read(&Client::new(server(), "ns"), &["ns".to_owned()], &sources).await.unwrap();
+        let (client, namespaces) = (Client::new(server(), "ns"), ["ns".to_owned()]);
+        assert!(read(&client, &namespaces, &sources).await.is_err());
+        read(&client, &namespaces, &sources).await.unwrap();
         let recorded = ["a", "b", "c", "d", "e", "f"].map(|id| (id, sources.index.is_recorded(id)));
         assert_eq!(recorded, [("a", false), ("b", true), ("c", true), ("d", false), ("e", false), ("f", true)]);
     }
