@@ -33,7 +33,8 @@ with `crds.enabled=false` as well, the release holds no cluster-scoped object, a
 election of a leader it has one Lease, in its own namespace.
 
 **Two Pods.** `replicaCount=2` keeps one standing by with everything read. The Pods agree by the Lease on the one that acts,
-so an upgrade may start the new Pod before the old one ends.
+so an upgrade may start the new Pod before the old one ends. Before `leaderElection.enabled` is turned on for a release that
+runs without it, set `replicaCount=0`: its old Pod knows of no Lease and would act beside the new one.
 
 **Network.** `networkPolicy.enabled` refuses everything to and from the Pod but probes, metrics, DNS, the API server and the
 provider. A NetworkPolicy knows addresses and ports and no host names, so by itself it lets the Pod reach any public address
@@ -53,7 +54,7 @@ const INSTALL_HEAD: &str = "\
 # No image is published. Build one from this repository, and either load it into your nodes as the name below, or push it
 # and put its name in here, in the one line that begins with `image:`:
 #
-#   sed 's#image: .*#image: registry.example.com/team/whatsapp-operator:0.1.0#' install.yaml | kubectl apply -f -
+#   sed 's#image: .*#image: registry.example.com/team/whatsapp-operator:0.1.0#' install.yaml | kubectl apply --server-side -f -
 #
 # or, in a kustomization.yaml that has this file among its resources:
 #

@@ -76,7 +76,7 @@ async fn its_head_tells_how_to_name_an_image() {
 
     let by_sed = commands().into_iter().find(|line| line.starts_with("sed")).unwrap();
     let (sed, apply) = by_sed.split_once(" | ").unwrap();
-    assert_eq!(apply, "kubectl apply -f -");
+    assert_eq!(apply, "kubectl apply --server-side -f -");
     let output = Command::new("sh").args(["-c", sed]).current_dir(assets::repository()).output().await.unwrap();
     let changed = String::from_utf8(output.stdout).unwrap();
     assert_eq!(image(&changed), own);

@@ -165,3 +165,20 @@ async fn long_names_are_cut_where_no_dash_remains_and_are_accepted() {
     assert_eq!(name.len(), 62);
     dry_run(plane, &text).await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_that_look_like_numbers_or_truth_stay_names() {
+    let plane = control_plane::shared().await.unwrap();
+    for name in ["no", "123", "1e3"] {
+        namespace(plane, name, json!({})).await;
+    }
+    let values = "crds.enabled=false,podDisruptionBudget.enabled=true,networkPolicy.enabled=true";
+    let names = "watchNamespaces={no,1e3},serviceAccount.name=123,podLabels.tier=1,commonLabels.team=2";
+    let args = ["template", "no", "--namespace", "123", "--set", values, "--set-string", names];
+    let text = crate::helm_ok(None, &args).await;
+    // kubectl reads YAML as the API server and helm do, and takes `no` for a truth value.
+    dry_run(plane, &text).await.unwrap();
+    for object in &Objects::parse(&text).0 {
+        assert!(object["metadata"]["namespace"].is_string(), "{}", title(object));
+    }
+}

@@ -245,7 +245,7 @@ async fn a_monitor_scrapes_as_it_is_told() {
         assert_eq!(
             monitor["spec"][endpoints],
             json!([{
-                "port": "metrics", "interval": "30s", "scrapeTimeout": "10s",
+                "port": "metrics", "honorLabels": true, "interval": "30s", "scrapeTimeout": "10s",
                 "relabelings": [{"action": "drop"}], "metricRelabelings": [{"action": "keep"}],
             }])
         );

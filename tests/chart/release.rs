@@ -133,6 +133,7 @@ async fn a_release_goes_and_comes_back_and_every_session_stays() {
 async fn the_notes_tell_the_next_three_commands() {
     for (values, watched, namespace) in [
         ("", "all namespaces", "default"),
+        ("watchNamespaces=null", "all namespaces", "default"),
         ("watchNamespaces={sales,support}", "the namespaces sales, support", "sales"),
     ] {
         let said = helm_ok(None, &["install", RELEASE, "--dry-run=client", "--namespace", "wa", "--set", values]).await;

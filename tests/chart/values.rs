@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use devkit::chart;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::{Objects, helm, helm_ok, refusal, render, render_with, template, values_files};
 
@@ -134,4 +134,18 @@ async fn what_is_wrong_is_refused_in_words() {
 async fn a_parent_chart_may_say_what_it_likes_about_itself() {
     let said = render(&["--set", "global.anything.at=all,enabled=true"]).await;
     assert_eq!(Objects::parse(&said).kinds(), Objects::parse(&render(&[]).await).kinds());
+}
+
+#[tokio::test]
+async fn a_value_whose_entries_were_taken_out_is_the_default() {
+    let more = ["--set", "networkPolicy.enabled=true,podDisruptionBudget.enabled=true"];
+    let usual = render(&more).await;
+    for (path, default) in described() {
+        // What remains of a list or a map in a file of values when each of its lines is a comment.
+        let open = default.as_array().is_some_and(Vec::is_empty) || default.as_object().is_some_and(Map::is_empty);
+        if open || default == "" {
+            let set = format!("{path}=null");
+            assert_eq!(render(&[&more[..], &["--set", &set]].concat()).await, usual, "{path}");
+        }
+    }
 }

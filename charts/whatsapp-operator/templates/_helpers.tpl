@@ -26,8 +26,8 @@
 {{- end }}
 
 {{- define "whatsapp-operator.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "whatsapp-operator.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "whatsapp-operator.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
 {{- define "whatsapp-operator.labels" -}}
@@ -35,7 +35,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- $_ := set $own "app.kubernetes.io/version" .Chart.AppVersion -}}
 {{- $_ := set $own "app.kubernetes.io/managed-by" .Release.Service -}}
 {{- $own = merge $own (include "whatsapp-operator.selectorLabels" . | fromYaml) -}}
-{{- merge $own .Values.commonLabels | toYaml }}
+{{- merge $own (.Values.commonLabels | default dict) | toYaml }}
 {{- end }}
 
 {{- define "whatsapp-operator.image" -}}
