@@ -12,6 +12,10 @@ tool=$tools/bin/cargo-cyclonedx
 out=${IMAGE_OUT:-target/image}
 mkdir -p "$out"
 
+command -v cargo >/dev/null || {
+  echo "sbom: the image is built, but its bill of materials needs cargo: install Rust (https://rustup.rs)" >&2
+  exit 1
+}
 if [[ $("$tool" cyclonedx --version 2>/dev/null) != "cargo-cyclonedx-cyclonedx $cargo_cyclonedx_version" ]]; then
   echo "sbom: cargo-cyclonedx $cargo_cyclonedx_version is built into $tools: once, about 3 minutes" >&2
   cargo install --quiet --locked --root "$tools" --version "$cargo_cyclonedx_version" --force cargo-cyclonedx

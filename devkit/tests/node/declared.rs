@@ -10,7 +10,7 @@ use crate::stage::Stage;
 const FAST: Duration = Duration::from_secs(15);
 
 fn words(stage: &Stage, password: &str) -> Vec<String> {
-    let chart = assets::repository().join("devkit/tests/node/sessions");
+    let chart = assets::repository().join("tests/fixtures/sessions");
     let values = format!("--set=baseUrl={},password={password}", stage.sim.base_url());
     let chart = chart.to_string_lossy();
     ["install", "sessions", &chart, "--namespace", &stage.namespace, "--wait", "--timeout=3m", &values]
