@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 use crate::{NAMESPACE, Objects, RELEASE, render, render_with, rendered, strings, title, values_files};
 
 /// Group, resource with subresource, verb.
-pub(crate) type Right = (String, String, String);
+type Right = (String, String, String);
 
 /// What the roles that the operator's account is bound to allow.
-pub(crate) fn granted(objects: &Objects) -> BTreeSet<Right> {
+fn granted(objects: &Objects) -> BTreeSet<Right> {
     let bindings = objects.0.iter().filter(|object| object["subjects"][0]["kind"] == "ServiceAccount");
     let mut rights = BTreeSet::new();
     for binding in bindings {
@@ -157,7 +157,6 @@ async fn whoever_manages_rights_elsewhere_gets_none_from_here() {
 async fn an_account_that_exists_gets_the_rights_and_runs_the_pod() {
     for (values, name) in [
         ("serviceAccount.create=false,serviceAccount.name=robot", "robot"),
-        ("serviceAccount.create=false", "default"),
         ("serviceAccount.name=robot", "robot"),
         ("", RELEASE),
     ] {

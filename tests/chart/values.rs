@@ -122,6 +122,7 @@ async fn what_is_wrong_is_refused_in_words() {
             "podDisruptionBudget.enabled=true,podDisruptionBudget.minAvailable=1,podDisruptionBudget.maxUnavailable=1",
             "podDisruptionBudget takes minAvailable or maxUnavailable, not both",
         ),
+        ("serviceAccount.create=false", "serviceAccount.create=false needs serviceAccount.name"),
         ("metrics.enabled=false,serviceMonitor.enabled=true", "serviceMonitor and podMonitor need metrics.enabled"),
         ("metrics.enabled=false,podMonitor.enabled=true", "serviceMonitor and podMonitor need metrics.enabled"),
     ] {

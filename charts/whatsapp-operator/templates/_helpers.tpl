@@ -21,7 +21,8 @@
 {{- if .Values.serviceAccount.create -}}
 {{- default (include "whatsapp-operator.fullname" .) .Values.serviceAccount.name }}
 {{- else -}}
-{{- default "default" .Values.serviceAccount.name }}
+{{- /* Whatever is granted to the account `default` is granted to every Pod that names none. */ -}}
+{{- required "serviceAccount.create=false needs serviceAccount.name: the account that the operator's rights are given to" .Values.serviceAccount.name }}
 {{- end }}
 {{- end }}
 
