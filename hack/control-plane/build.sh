@@ -112,8 +112,10 @@ if [[ -n $find_only ]]; then
 fi
 
 wanted_go=$(sed -n 's/^go //p' "$here/go.mod")
+otherwise=""
+if [[ $door != node ]]; then otherwise=", or point KUBEBUILDER_ASSETS at a directory with ${tools[*]}"; fi
 command -v go >/dev/null ||
-  die "Go is not installed: install Go $wanted_go or newer (https://go.dev/dl/), or point KUBEBUILDER_ASSETS at a directory with ${tools[*]}"
+  die "Go is not installed: install Go $wanted_go or newer (https://go.dev/dl/)$otherwise"
 
 cd "$here"
 export GOWORK=off CGO_ENABLED=$cgo
