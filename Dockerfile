@@ -4,8 +4,8 @@
 #   docker build -t whatsapp-operator:0.1.0 .   an image by docker alone, with two labels unset
 #
 # The builder needs a Rust toolchain, a C compiler with a static glibc, and Debian's ca-certificates. Any image that has
-# them will do in place of this one, which stands for docker.io/library/rust:1.95.0-bookworm.
-ARG BUILDER=docker.io/library/rust:1.95.0-bookworm@sha256:6258907abe69656e41cd992e0b705cdcfabcbbe3db374f92ed2d47121282d4a1
+# them will do in place of this one, the official image of Rust.
+ARG BUILDER=rust:1.95.0-bookworm@sha256:6258907abe69656e41cd992e0b705cdcfabcbbe3db374f92ed2d47121282d4a1
 
 FROM ${BUILDER} AS build
 WORKDIR /src

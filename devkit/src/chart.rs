@@ -33,8 +33,9 @@ with `crds.enabled=false` as well, the release holds no cluster-scoped object, a
 election of a leader it has one Lease, in its own namespace.
 
 **Two Pods.** `replicaCount=2` keeps one standing by with everything read. The Pods agree by the Lease on the one that acts,
-so an upgrade may start the new Pod before the old one ends. Before `leaderElection.enabled` is turned on for a release that
-runs without it, set `replicaCount=0`: its old Pod knows of no Lease and would act beside the new one.
+so an upgrade may start the new Pod before the old one ends. A Pod without election knows of no other, and Pods of another
+name use another Lease: before you turn `leaderElection.enabled` on or change a name, set `replicaCount=0` and wait until the
+old Pod is gone, or both act for a while.
 
 **Network.** `networkPolicy.enabled` refuses everything to and from the Pod but probes, metrics, DNS, the API server and the
 provider. A NetworkPolicy knows addresses and ports and no host names, so by itself it lets the Pod reach any public address
