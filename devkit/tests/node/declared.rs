@@ -11,7 +11,7 @@ const FAST: Duration = Duration::from_secs(15);
 
 fn words(stage: &Stage, password: &str) -> Vec<String> {
     let chart = assets::repository().join("tests/fixtures/sessions");
-    let values = format!("--set=baseUrl={},password={password}", stage.sim.base_url());
+    let values = format!("--set=baseUrl={},password={password}", stage.base_url());
     let chart = chart.to_string_lossy();
     ["install", "sessions", &chart, "--namespace", &stage.namespace, "--wait", "--timeout=3m", &values]
         .map(str::to_owned)

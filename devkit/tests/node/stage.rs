@@ -16,12 +16,12 @@ use k8s_openapi::{
 };
 use kube::{
     Api, Client, Resource, ResourceExt,
-    api::{DeleteParams, ListParams, Patch, PatchParams},
+    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
     core::NamespaceResourceScope,
     runtime::{conditions, wait::await_condition},
 };
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::{
     sync::{Mutex, MutexGuard},
     time::timeout,
@@ -82,14 +82,11 @@ impl Stage {
         stage
     }
 
-    /// A namespace that enforces this Pod Security standard.
-    pub async fn make_namespace(&self, name: &str, standard: &str) {
+    /// A namespace that enforces this Pod Security standard. Not by kubectl, whose next apply would take the labels away.
+    async fn make_namespace(&self, name: &str, standard: &str) {
         let labels = json!({LABEL: "", "pod-security.kubernetes.io/enforce": standard});
-        self.apply_to(
-            name,
-            &json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}),
-        )
-        .await;
+        let namespace = serde_json::from_value(json!({"metadata": {"name": name, "labels": labels}})).unwrap();
+        Api::<Namespace>::all(self.client.clone()).create(&PostParams::default(), &namespace).await.unwrap();
     }
 
     /// Removes whatever a scenario has left, by force. Its namespaces have names of their own, and nobody waits for them.
@@ -138,9 +135,10 @@ impl Stage {
     pub fn values(&self, image: &str) -> Vec<String> {
         let (name, tag) = image.rsplit_once(':').unwrap();
         let host = self.cluster.host;
+        let bits = if host.is_ipv4() { 32 } else { 128 };
         [
             &format!("image.repository={name},image.tag={tag}"),
-            &format!("provider.allowInsecureUrls=true,provider.allowedCidrs={{{host}/32}}"),
+            &format!("provider.allowInsecureUrls=true,provider.allowedCidrs={{{host}/{bits}}}"),
             &format!("extraArgs={{{}}}", FLAGS.join(",")),
             "logging.format=text,logging.level=debug",
         ]
@@ -188,10 +186,6 @@ impl Stage {
         self.cluster.kubectl_ok(&args, manifest).await
     }
 
-    async fn apply_to(&self, namespace: &str, object: &Value) -> String {
-        self.cluster.kubectl_ok(&["--namespace", namespace, "apply", "--filename=-"], &object.to_string()).await
-    }
-
     /// Runs `kubectl wait` in the namespace of the objects.
     pub async fn wait(&self, args: &[&str]) {
         self.kubectl(&[&["wait", PATIENCE_OF_TOOLS], args].concat()).await;
@@ -201,7 +195,12 @@ impl Stage {
     pub fn example(&self, name: &str) -> String {
         let text = std::fs::read_to_string(assets::repository().join("examples").join(name)).unwrap();
         assert!(text.contains(BASE_URL), "{name}");
-        text.replace(BASE_URL, &format!("baseUrl: {}", self.sim.base_url()))
+        text.replace(BASE_URL, &format!("baseUrl: {}", self.base_url()))
+    }
+
+    /// Where Pods find the provider.
+    pub fn base_url(&self) -> String {
+        format!("http://{}", SocketAddr::new(self.cluster.host, self.sim.address().port()))
     }
 
     /// An API of the namespace of the objects.
