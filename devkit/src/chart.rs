@@ -35,7 +35,8 @@ election of a leader it has one Lease, in its own namespace.
 **Two Pods.** `replicaCount=2` keeps one standing by with everything read. The Pods agree by the Lease on the one that acts,
 so an upgrade may start the new Pod before the old one ends. A Pod without election knows of no other, and Pods of another
 name use another Lease: before you turn `leaderElection.enabled` on or change a name, set `replicaCount=0` and wait until the
-old Pod is gone, or both act for a while.
+old Pod is gone, or both act for a while. Leave it on with one Pod too: the Pod that replaces an evicted one starts while that
+one still drains, and without the Lease a create under way may be made a second time.
 
 **Network.** `networkPolicy.enabled` refuses everything to and from the Pod but probes, metrics, DNS, the API server and the
 provider. A NetworkPolicy knows addresses and ports and no host names, so by itself it lets the Pod reach any public address
