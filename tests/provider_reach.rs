@@ -17,13 +17,16 @@ use tokio::{
     sync::mpsc,
     time::timeout,
 };
-use tokio_rustls::{TlsAcceptor, rustls, server::TlsStream};
+use tokio_rustls::server::TlsStream;
 use tokio_tungstenite::{accept_async, tungstenite::Message};
 use whatsapp_operator::provider::{
     Class, EventsConfig, Limits, Provider, SocketEvent, Token,
     http::Http,
     reach::{Addresses, INVALID_CERTIFICATE, NO_ADDRESS, Reach, UNKNOWN_AUTHORITY},
 };
+
+#[path = "support/authority.rs"]
+mod authority;
 
 /// A provider with a certificate of a private authority: an empty list for whoever asks, and a socket that accepts.
 struct Private {
@@ -35,20 +38,7 @@ struct Private {
 impl Private {
     async fn start() -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let key = rcgen::KeyPair::generate().unwrap();
-        let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-        let authority = params.self_signed(&key).unwrap();
-        let issuer = rcgen::Issuer::new(params, key);
-        let own = rcgen::KeyPair::generate().unwrap();
-        let names = vec!["localhost".to_owned()];
-        let certificate = rcgen::CertificateParams::new(names).unwrap().signed_by(&own, &issuer).unwrap();
-        let key = rustls::pki_types::PrivateKeyDer::try_from(own.serialize_der()).unwrap();
-        let config = rustls::ServerConfig::builder()
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate.der().clone()], key)
-            .unwrap();
-        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let (authority, acceptor) = authority::private(&["localhost"]);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let connections = Arc::new(AtomicUsize::new(0));
@@ -65,7 +55,7 @@ impl Private {
                 });
             }
         });
-        Self { address, authority: authority.pem(), connections }
+        Self { address, authority, connections }
     }
 
     fn http(&self, reach: &Reach) -> Http {

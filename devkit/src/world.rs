@@ -7,6 +7,7 @@
     reason = "this is test code, and a panic is how a test fails"
 )]
 
+mod life;
 mod plane;
 mod requests;
 

@@ -7,13 +7,9 @@ use devkit::{
     operator::{Operator, Settings},
     release::Scope,
     rights::{self, Comparison, Used},
-    world::{Options, text},
+    world::Options,
 };
-use k8s_openapi::api::core::v1::Secret;
-use kube::ResourceExt;
-use serde_json::json;
 use tokio::time::sleep;
-use whatsapp_operator::api::WhatsAppSession;
 
 use crate::{CLUSTER_WIDE, Objects, PAUSE, RELEASE, helm_ok};
 
@@ -46,23 +42,10 @@ async fn install(world: &World, more: &str) -> Release {
     Release { user, settings, objects }
 }
 
-/// Create, two codes, scan, Ready, disconnect, connect, delete.
-async fn whole_life(world: &World, release: &Release) {
+/// A whole life with the operator of the release.
+async fn live(world: &World, release: &Release) {
     let operator = Operator::start(world.plane.guard(), &release.settings).unwrap();
-    world.account("default", "demo", json!({})).await;
-    world.session("sales", json!({})).await;
-    let first = world.until_qr("sales").await;
-    let other = |secret: &Secret| text(secret, "qr").is_some_and(|code| Some(code) != text(&first, "qr"));
-    world.until("sales-qr", "the next code", other).await;
-    world.pair("sales").await;
-    world.patch::<WhatsAppSession>("sales", json!({"spec": {"desiredState": "Disconnected"}})).await;
-    world.until_condition("sales", "Ready", "True", "Disconnected").await;
-    // The same Event a second time is a change of the first.
-    world.patch::<WhatsAppSession>("sales", json!({"spec": {"desiredState": "Connected"}})).await;
-    world.until_condition("sales", "Ready", "True", "Connected").await;
-    let session = world.api::<WhatsAppSession>().get("sales").await.unwrap();
-    world.delete::<WhatsAppSession>("sales").await;
-    world.until_gone::<WhatsAppSession>("sales", &session.uid().unwrap()).await;
+    world.whole_life().await;
     assert!(operator.stop(Duration::from_secs(20)).await.unwrap().success());
 }
 
@@ -89,10 +72,7 @@ async fn assert_rights_are_those_used(world: &World, release: &Release, scope: S
 }
 
 async fn world() -> World {
-    let mut options = Options { without_operator: true, ..Options::default() };
-    options.simulator.tenant.timings.qr_first = Duration::from_secs(3);
-    options.simulator.tenant.timings.qr_next = Duration::from_secs(3);
-    options.simulator.tenant.timings.qr_count = 100;
+    let options = Options { without_operator: true, ..Options::default() }.with_quick_codes();
     World::with(OPERATOR, options).await
 }
 
@@ -101,7 +81,7 @@ async fn a_session_lives_its_life_with_the_rights_of_a_list_of_namespaces() {
     let _alone = CLUSTER_WIDE.lock().await;
     let world = world().await;
     let release = install(&world, &format!(",watchNamespaces={{{}}}", world.namespace)).await;
-    whole_life(&world, &release).await;
+    live(&world, &release).await;
     assert_rights_are_those_used(&world, &release, Scope::Namespaces).await;
 }
 
@@ -110,7 +90,7 @@ async fn a_session_lives_its_life_with_the_rights_of_the_cluster() {
     let _alone = CLUSTER_WIDE.lock().await;
     let world = world().await;
     let release = install(&world, "").await;
-    whole_life(&world, &release).await;
+    live(&world, &release).await;
     assert_rights_are_those_used(&world, &release, Scope::Cluster).await;
     let kubeconfig = world.plane.kubeconfig_path();
     devkit::helm::output(Some(&kubeconfig), &["uninstall", RELEASE, "--namespace", &world.namespace]).await.unwrap();

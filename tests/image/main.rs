@@ -10,6 +10,8 @@
 )]
 
 mod archive;
+#[path = "../support/authority.rs"]
+mod authority;
 mod contents;
 mod inside;
 mod servers;

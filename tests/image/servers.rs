@@ -12,7 +12,8 @@ use tokio::{
     io::copy_bidirectional,
     net::{TcpListener, TcpStream, UdpSocket},
 };
-use tokio_rustls::TlsAcceptor;
+
+use crate::authority;
 
 /// Knows some names, which all lead to this machine, and denies the others.
 pub struct Dns {
@@ -74,20 +75,7 @@ pub struct Tls {
 
 impl Tls {
     pub async fn start(names: &[&str], behind: SocketAddr) -> Self {
-        let key = rcgen::KeyPair::generate().unwrap();
-        let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-        let authority = params.self_signed(&key).unwrap().pem();
-        let issuer = rcgen::Issuer::new(params, key);
-        let own = rcgen::KeyPair::generate().unwrap();
-        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
-        let certificate = rcgen::CertificateParams::new(names).unwrap().signed_by(&own, &issuer).unwrap();
-        let key = rustls::pki_types::PrivateKeyDer::try_from(own.serialize_der()).unwrap();
-        let config = rustls::ServerConfig::builder()
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate.der().clone()], key)
-            .unwrap();
-        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let (authority, acceptor) = authority::private(names);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         tokio::spawn(async move {

@@ -12,7 +12,7 @@ use k8s_openapi::api::authorization::v1::{SelfSubjectRulesReview, SelfSubjectRul
 use kube::{Api, api::PostParams};
 use serde_json::{Value, json};
 
-use crate::{OPERATOR, client_of, of, until, whole_life};
+use crate::{OPERATOR, client_of, of, until};
 
 /// Every right that the API server says a user has in a namespace: verb, group, resource.
 async fn held(world: &World, user: &str, namespace: &str) -> BTreeSet<[String; 3]> {
@@ -90,7 +90,7 @@ fn change(objects: &mut [Value], resource: &str, change: impl Fn(&mut Vec<Value>
 async fn lived(change: fn(&mut Vec<Value>)) -> World {
     let options = Options { leader_elect: true, change_release: Some(change), ..of(Scope::Namespaces) };
     let mut world = World::with(OPERATOR, options).await;
-    whole_life(&world).await;
+    world.whole_life().await;
     assert!(world.take_operator().stop(Duration::from_secs(20)).await.unwrap().success());
     world
 }

@@ -7,7 +7,7 @@ use devkit::{
     release::{Release, Scope},
 };
 
-use crate::{OPERATOR, of, whole_life};
+use crate::{OPERATOR, of};
 
 /// A program that runs another one which can put no byte into any file, with an empty directory to live in.
 fn confined(directory: &Path, program: &str) -> String {
@@ -32,7 +32,7 @@ fn left(directory: &Path) -> Vec<String> {
 async fn a_whole_life_is_lived_without_a_byte_in_a_file() {
     let directory = tempfile::tempdir().unwrap();
     let world = World::with(&confined(directory.path(), OPERATOR), of(Scope::Namespaces)).await;
-    whole_life(&world).await;
+    world.whole_life().await;
     assert!(world.operator().unwrap().is_alive() && world.log().contains("connected to Kubernetes"));
     assert_eq!(left(directory.path()), Vec::<String>::new());
 }

@@ -11,16 +11,9 @@
 
 use std::{process::Output, time::Duration};
 
-use devkit::{
-    World,
-    kubectl::Kubectl,
-    release::Scope,
-    world::{Options, text},
-};
-use k8s_openapi::api::core::v1::Secret;
-use kube::{Client, ResourceExt};
-use serde_json::{Value, json};
-use whatsapp_operator::api::WhatsAppSession;
+use devkit::{World, kubectl::Kubectl, release::Scope, world::Options};
+use kube::Client;
+use serde_json::Value;
 
 mod exact;
 mod files;
@@ -33,28 +26,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 const PAUSE: Duration = Duration::from_millis(100);
 
 fn of(scope: Scope) -> Options {
-    let mut options = Options { scope: Some(scope), ..Options::default() };
-    options.simulator.tenant.timings.qr_first = Duration::from_secs(3);
-    options.simulator.tenant.timings.qr_next = Duration::from_secs(3);
-    options.simulator.tenant.timings.qr_count = 100;
-    options
-}
-
-/// Create, two codes, scan, Ready, disconnect, connect, delete.
-async fn whole_life(world: &World) {
-    world.account("default", "demo", json!({})).await;
-    world.session("sales", json!({})).await;
-    let first = world.until_qr("sales").await;
-    let other = |secret: &Secret| text(secret, "qr").is_some_and(|code| Some(code) != text(&first, "qr"));
-    world.until("sales-qr", "the next code", other).await;
-    world.pair("sales").await;
-    for (desired, reason) in [("Disconnected", "Disconnected"), ("Connected", "Connected")] {
-        world.patch::<WhatsAppSession>("sales", json!({"spec": {"desiredState": desired}})).await;
-        world.until_condition("sales", "Ready", "True", reason).await;
-    }
-    let session = world.api::<WhatsAppSession>().get("sales").await.unwrap();
-    world.delete::<WhatsAppSession>("sales").await;
-    world.until_gone::<WhatsAppSession>("sales", &session.uid().unwrap()).await;
+    Options { scope: Some(scope), ..Options::default() }.with_quick_codes()
 }
 
 /// A client of somebody else's.
